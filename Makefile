@@ -1,0 +1,63 @@
+# Lingua. `make help` lists the targets; `make demo` and `make test` set everything up by themselves.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+ARGS ?=
+BIN := .venv/bin
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## Translate a real recording through the whole system (ARGS=--keep leaves it up)
+	@setup/run demo
+	@$(BIN)/lingua demo $(ARGS)
+
+.PHONY: test
+test: ## Set up and pass the tests (ARGS go to pytest)
+	@setup/run test
+	$(BIN)/pytest -m "not slow and not search" $(ARGS)
+
+.PHONY: test-slow
+test-slow: ## The slow suites: long property tests, models, the decoders' fuzzers
+	@setup/run slow
+	$(BIN)/pytest -m slow $(ARGS)
+	$(BIN)/python tests/wire/fuzz_decoders.py -max_total_time=$(or $(FUZZ_SECONDS),60)
+
+.PHONY: search
+search: ## Search the state scripts for an order of calls that breaks an invariant (minutes; prints how to repeat)
+	@setup/run test
+	$(BIN)/pytest -m search $(ARGS)
+
+.PHONY: lint
+lint: ## Format, style, types and layers
+	@setup/run test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: ## Rewrite the code in the project's format
+	@setup/run test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: bench
+bench: ## Measure; prints one table and writes build/bench.json (ARGS=NAME... picks some)
+	@setup/run test
+	$(BIN)/python bench/run.py $(ARGS)
+
+.PHONY: lock
+lock: ## Choose the newest allowed versions again and write the lock files
+	@setup/run test
+	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-header --no-annotate --quiet --upgrade \
+	  --extra audio --extra embedded --extra microphone --extra node --extra operator --extra scheduler \
+	  --group dev --output-file requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-header --no-annotate --quiet --upgrade \
+	  --extra neural --group fuzz --constraint requirements.lock --output-file requirements-slow.lock
+
+.PHONY: clean
+clean: ## Remove what was built, and the virtual environment
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,58 @@
+"""``python bench/run.py [NAME...]``: measure, print one table, write build/bench.json.
+
+Each NAME picks a group: state, delay, idle, ack, base, sound. Without a name all run, in that order. Every reference is
+measured in the same run. Exit code 0 when all figures were taken, 1 when one could not be.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import processes
+import rows
+import scheduler_bench
+import sound_bench
+import state_bench
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+OUTPUT = Path(__file__).resolve().parent.parent / "build" / "bench.json"
+GROUPS: dict[str, Callable[[], list[rows.Row]]] = {
+    "state": state_bench.measure,
+    "delay": scheduler_bench.delays,
+    "idle": scheduler_bench.idle_memory,
+    "ack": scheduler_bench.audio_after_ack,
+    "base": scheduler_bench.base_peers,
+    "sound": sound_bench.first_sound,
+}
+
+
+def main(names: list[str]) -> int:
+    """Run the groups named, or all."""
+    unknown = [name for name in names if name not in GROUPS]
+    if unknown:
+        print(f"no group {unknown[0]}; there are {', '.join(GROUPS)}", file=sys.stderr)
+        return 2
+    console, taken, failed = Console(stderr=True), [], []
+    if len(os.sched_getaffinity(0)) > 1:
+        os.sched_setaffinity(0, {processes.LOAD_CORE})
+    for name in names or list(GROUPS):
+        with console.status(f"measuring {name}"):
+            try:
+                taken += GROUPS[name]()
+            except RuntimeError as error:
+                failed.append(f"{name}: {error}")
+    rows.show(taken)
+    rows.write(taken, OUTPUT)
+    for line in failed:
+        print(line, file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,180 @@
+"""What a session sends: audio in order, ends of utterances, audio again; held back while the service is behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from lingua_client.errors import AudioError
+from lingua_client.sources import SAMPLE_RATE
+from lingua_wire import frames
+from lingua_wire import session_messages as wire
+from lingua_wire.audio import AudioFormat, encode_base64
+from lingua_wire.fields import Extension
+from lingua_wire.limits import FRAME_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lingua_client.ledger import Ledger
+    from lingua_client.link import Link
+    from lingua_client.ring import Ring
+    from lingua_client.settings import SessionSettings
+
+#: Audio that may be on its way beyond what the service has confirmed to hold.
+_WINDOW_SAMPLES: Final = 8 * SAMPLE_RATE
+#: What fits into one frame (8 s); a longer utterance goes as base64.
+_FRAME_PCM_BYTES: Final = FRAME_BYTES - frames.HEADER_BYTES
+#: Sending times are kept for this many chunks, enough for the longest utterance and its result.
+_KEPT_TIMES: Final = 2000
+#: What a lost utterance sent again repeats of the session's own settings.
+_LANGUAGES: Final = {"src_lang", "tgt_lang", "mode", "lang_a", "lang_b", "auto_langs", "dialect", "pipeline"}
+
+
+class Outgoing:
+    """The sending half of a session. Its counts of confirmed audio are set by the reading half."""
+
+    def __init__(
+        self,
+        link: Link,
+        session_id: str,
+        init: wire.SessionInit,
+        extensions: frozenset[str],
+        ledger: Ledger,
+        ring: Ring,
+    ) -> None:
+        self.received = 0
+        self.consumed = 0
+        self._link = link
+        self._session_id = session_id
+        self._init = init
+        self._binary = Extension.BINARY_AUDIO in extensions
+        self._acked = Extension.AUDIO_ACK in extensions
+        self._ledger = ledger
+        self._ring = ring
+        self._lock = asyncio.Lock()
+        self._sent_times: deque[tuple[int, float]] = deque(maxlen=_KEPT_TIMES)
+        self._seq = 0
+        self._finalizes = 0
+        self._finalized_at = 0
+        self._quiet_until_s = 0.0
+
+    def be_quiet(self, wait_ms: int) -> None:
+        """Send no audio for ``wait_ms``: the service asked for it."""
+        self._quiet_until_s = time.monotonic() + wait_ms / 1000
+
+    def sent_age_ms(self, sample: int) -> float:
+        """Tell how long ago a sample was sent; 0 when that is not known (any more)."""
+        sent_s = next((at for end, at in self._sent_times if end >= sample), None)
+        return (time.monotonic() - sent_s) * 1000 if sent_s is not None else 0.0
+
+    async def audio(self, pcm: bytes) -> None:
+        """Send PCM16."""
+        async with self._lock:
+            self._ring.append(pcm)
+            self._sent_times.append((self._ring.end, time.monotonic()))
+            seq = self._next_seq()
+            if self._binary:
+                frame = frames.pack(frames.Kind.CLIENT_AUDIO, pcm, seq=seq, samples=len(pcm) // 2)
+                await self._link.send_frame(frame)
+            else:
+                payload = encode_base64(pcm)
+                await self._link.send(
+                    wire.AudioChunk(session_id=self._session_id, seq=seq, is_final=False, payload=payload)
+                )
+
+    async def end_of_utterance(self) -> None:
+        """End the utterance being spoken; without audio since the last end nothing is sent."""
+        async with self._lock:
+            if self._ring.end == self._finalized_at:
+                return
+            self._finalized_at = self._ring.end
+            self._finalizes += 1
+            name = f"u{self._finalizes}"
+            self._ledger.finalize_sent(name)
+            end = wire.AudioChunk(
+                session_id=self._session_id,
+                seq=self._next_seq(),
+                is_final=True,
+                payload="",
+                client_utterance_id=name if self._ledger.reports else None,
+            )
+            await self._link.send(end)
+
+    async def again(self, failed: wire.UtteranceFailed, pcm: bytes, utterance_index: int) -> None:
+        """Send a lost utterance once more, whole, as the utterance ``utterance_index``.
+
+        Its samples count as new ones of the session's audio, so they go into the ring as well.
+        """
+        framed = self._binary and len(pcm) <= _FRAME_PCM_BYTES
+        message = wire.Utterance(
+            **self._init.model_dump(include=_LANGUAGES),
+            session_id=self._session_id,
+            utterance_index=utterance_index,
+            manual_cut=True,
+            audio_format=AudioFormat.PCM16,
+            sample_rate=SAMPLE_RATE,
+            audio=None if framed else encode_base64(pcm),
+            audio_follows=framed or None,
+            resend_of=failed.utterance_index,
+            from_sample=failed.resend_from_sample,
+        )
+        async with self._lock:
+            self._ring.append(pcm)
+            self._finalized_at = self._ring.end
+            await self._link.send(message)
+            if framed:
+                kind, samples = frames.Kind.CLIENT_UTTERANCE, len(pcm) // 2
+                await self._link.send_frame(frames.pack(kind, pcm, index=utterance_index, samples=samples, last=True))
+
+    async def wait_for_room(self, progress: Progress, stalled: Callable[[], bool], settings: SessionSettings) -> None:
+        """Hold the sender while the service is behind, at most ``hold_timeout_s``; then the oldest audio may be lost.
+
+        :raises AudioError: the service is behind because nobody reads its events (``NO_READER``).
+        """
+        await asyncio.sleep(max(0.0, self._quiet_until_s - time.monotonic()))
+        if not self._acked:
+            return
+        with contextlib.suppress(TimeoutError):
+            await progress.until(lambda: not self._behind(), settings.hold_timeout_s)
+        if self._behind() and stalled():
+            raise AudioError("NO_READER", "events wait unread, so the session stands still")
+
+    def _behind(self) -> bool:
+        unheld = self._ring.end - self.received
+        unconsumed = self._ring.end - self.consumed
+        return unheld > _WINDOW_SAMPLES or unconsumed > self._ring.capacity_samples
+
+    def _next_seq(self) -> int:
+        self._seq += 1
+        return self._seq - 1
+
+
+class Progress:
+    """Wake those who wait for the session to move on; ``over`` is the end of all waiting."""
+
+    def __init__(self) -> None:
+        self._moved = asyncio.Event()
+        self.over = False
+
+    def made(self) -> None:
+        """Note that something came."""
+        self._moved.set()
+
+    def end(self) -> None:
+        """Note that nothing will come any more."""
+        self.over = True
+        self._moved.set()
+
+    async def until(self, happened: Callable[[], bool], quiet_s: float) -> None:
+        """Wait until it happened or the session is over.
+
+        :raises TimeoutError: nothing at all came for ``quiet_s``.
+        """
+        while not happened() and not self.over:
+            self._moved.clear()
+            async with asyncio.timeout(quiet_s):
+                await self._moved.wait()

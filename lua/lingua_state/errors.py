@@ -1,0 +1,75 @@
+"""What can go wrong with state, as one family. Refusals name the script's outcome in ``code``."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class StateError(Exception):
+    """A refusal of the store, or trouble in reaching it. ``code`` is a stable word, the message is for people."""
+
+    code: ClassVar[str] = "state_error"
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or self.code)
+        self.message = message or self.code
+
+
+class StoreUnavailable(StateError):
+    """Redis could not be reached within the retry budget. The call may or may not have had its effect."""
+
+    code = "store_unavailable"
+
+
+class StoreRefused(StateError):
+    """Redis answered but refused, and kept refusing within the retry budget: out of memory, read only, loading..."""
+
+    code = "store_refused"
+
+
+class StoreFault(StateError):
+    """Redis reported an error that a correct script and server never give: a bug or a wrong server."""
+
+    code = "store_fault"
+
+
+class SessionReplaced(StateError):
+    """A later attach holds the session."""
+
+    code = "replaced"
+
+
+class ForeignSession(StateError):
+    """The session belongs to another tenant. Outside, say the same as for a session that does not exist."""
+
+    code = "foreign"
+
+
+class QueueFull(StateError):
+    """As many jobs as may wait for the same do so already; nothing was written."""
+
+    code = "queue_full"
+
+
+class NoNode(StateError):
+    """No node is free and the caller would not wait; nothing was written."""
+
+    code = "no_available_node"
+
+
+class JobMissing(StateError):
+    """There is no such job, or not any more."""
+
+    code = "missing"
+
+
+class StaleAttempt(StateError):
+    """The job has had no such attempt."""
+
+    code = "stale_attempt"
+
+
+class StaleGeneration(StateError):
+    """A later generation of the node's declaration was applied; nothing was changed."""
+
+    code = "stale_generation"

@@ -1,0 +1,154 @@
+--[[
+prelude_nodes: the shared functions about nodes and classes: slots, scores, who may be chosen, quarantine.
+
+`c` is what every function gets: root and sroot, now (ms), dice (changes with each call), and the lists that a call
+fills: assigned, lost. A node is a table as node_read makes it.
+
+Each function that a script mentions costs every call of it 0.15 us, so what a dispatch seldom needs is nested in what
+needs it, or in `queues` (prelude_queues).
+]]
+
+local function context(root, sroot)
+  local time = redis.call("TIME")
+  local micros = tonumber(time[2])
+  return { root = root, sroot = sroot, now = time[1] * 1000 + math.floor(micros / 1000), dice = micros, assigned = {},
+    lost = {} }
+end
+
+-- Fields that most nodes have no need of are absent, since each one that is there costs time: quarantine_level and
+-- quarantined_until_ms, recent (the last five outcomes, if one was a failure), warm_until_ms, excluded.
+local function node_read(c, node_id)
+  local v = redis.call("HMGET", node_key(c.root, node_id), "load", "capacity", "pool_id", "lease_expires_ms",
+    "quarantine_level", "warm_until_ms", "excluded", "incarnation", "instance_id", "acks")
+  if not v[3] then
+    return nil
+  end
+  local level = tonumber(v[5] or 0)
+  return {
+    -- A node that must prove itself gets one job at a time.
+    id = node_id, load = tonumber(v[1]), slots = level > 0 and 1 or tonumber(v[2]), capacity = tonumber(v[2]),
+    pool_id = v[3], lease = tonumber(v[4]), level = level, warm_until = tonumber(v[6] or 0), excluded = v[7] or "",
+    incarnation = v[8], instance = v[9], acks = v[10],
+  }
+end
+
+-- A cold node looks busier than it is for a while, or it would take every new session; it never looks full.
+local function node_score(c, node)
+  local score = math.floor(node.load * 1000000 / node.slots)
+  if node.load >= node.slots or node.warm_until <= c.now then
+    return score
+  end
+  return math.min(999999, score + math.min(500000, math.floor((node.warm_until - c.now) * 25)))
+end
+
+-- XX: only a node that may be chosen has a score, and taking or giving back a slot does not change whether it may.
+local function node_load(c, node, change)
+  node.load = redis.call("HINCRBY", node_key(c.root, node.id), "load", change)
+  redis.call("ZADD", pool_nodes_key(c.root, node.pool_id), "XX", node_score(c, node), node.id)
+end
+
+local function node_status(reported, drained, level)
+  if reported == "offline" then
+    return "offline"
+  end
+  if drained == "1" or reported == "draining" then
+    return "draining"
+  end
+  if reported == "registering" then
+    return "registering"
+  end
+  if reported == "overloaded" or level > 0 then
+    return "degraded"
+  end
+  return "ready"
+end
+
+-- Puts the node into its class or takes it out, after anything but its load has changed.
+local function node_settle(c, node)
+  local key = node_key(c.root, node.id)
+  local v = redis.call("HMGET", key, "reported", "drained", "quarantined_until_ms", "status")
+  local status = node_status(v[1], v[2], node.level)
+  if status ~= v[4] then
+    redis.call("HSET", key, "status", status)
+  end
+  local pool = pool_nodes_key(c.root, node.pool_id)
+  node.choosable = v[1] == "ready" and status ~= "draining" and (node.level == 0 or tonumber(v[3]) <= c.now)
+  node.status = status
+  if node.choosable then
+    redis.call("ZADD", pool, node_score(c, node), node.id)
+  else
+    redis.call("ZREM", pool, node.id)
+  end
+end
+
+-- Three failures within the last five outcomes, or a failed probe, take the node out for a back-off.
+local function node_failed(c, node)
+  local key = node_key(c.root, node.id)
+  local v = redis.call("HMGET", key, "recent", "quarantined_until_ms")
+  redis.call("HINCRBY", key, "failed", 1)
+  if node.level > 0 and tonumber(v[2]) > c.now then
+    return
+  end
+  local recent = string.sub((v[1] or "") .. "1", -5)
+  local _, failures = string.gsub(recent, "1", "")
+  if node.level == 0 and failures < 3 then
+    redis.call("HSET", key, "recent", recent)
+    return
+  end
+  node.level, node.slots = node.level + 1, 1
+  local back_off = math.min(300000, 30000 * 2 ^ (node.level - 1))
+  redis.call("HDEL", key, "recent")
+  redis.call("HSET", key, "quarantine_level", node.level, "quarantined_until_ms", c.now + back_off)
+  node_settle(c, node)
+end
+
+local function node_succeeded(c, node)
+  local key = node_key(c.root, node.id)
+  local v = redis.call("HMGET", key, "recent", "quarantined_until_ms")
+  redis.call("HINCRBY", key, "completed", 1)
+  if node.level > 0 then
+    if tonumber(v[2]) <= c.now then
+      node.level, node.slots = 0, node.capacity
+      redis.call("HDEL", key, "recent", "quarantine_level", "quarantined_until_ms")
+      node_settle(c, node)
+    end
+  elseif v[1] then
+    local recent = string.sub(v[1] .. "0", -5)
+    if string.find(recent, "1", 1, true) then
+      redis.call("HSET", key, "recent", recent)
+    else
+      redis.call("HDEL", key, "recent")
+    end
+  end
+end
+
+-- `verdict` is "ok", "failed" or "" (not its merit and not its fault). Returns nil if the job held no slot.
+local function node_give_back(c, node_id, job_id, verdict)
+  if redis.call("SREM", node_jobs_key(c.root, node_id), job_id) == 0 then
+    return nil
+  end
+  local node = node_read(c, node_id)
+  if not node then
+    return nil
+  end
+  node_load(c, node, -1)
+  if verdict == "ok" then
+    node_succeeded(c, node)
+  elseif verdict == "failed" then
+    node_failed(c, node)
+  end
+  return node
+end
+
+-- pools:all tells since when a class has no node (0: it has some), so that a sweep can retire it.
+local function class_join(c, pool_id)
+  redis.call("HINCRBY", pool_def_key(c.root, pool_id), "nodes", 1)
+  redis.call("ZADD", pools_all_key(c.root), 0, pool_id)
+end
+
+local function class_leave(c, pool_id, node_id)
+  redis.call("ZREM", pool_nodes_key(c.root, pool_id), node_id)
+  if redis.call("HINCRBY", pool_def_key(c.root, pool_id), "nodes", -1) == 0 then
+    redis.call("ZADD", pools_all_key(c.root), c.now, pool_id)
+  end
+end

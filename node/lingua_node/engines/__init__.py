@@ -1,0 +1,1 @@
+"""Speech recognition, translation and synthesis behind one interface each (base.py)."""

@@ -1,0 +1,86 @@
+"""This instance among the others: says that it lives, and notices when the store lost its past."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from typing import TYPE_CHECKING
+
+from lingua_state import instances, pools
+from lingua_state.epoch import ensure_epoch
+from lingua_state.errors import StateError
+
+if TYPE_CHECKING:
+    from lingua_scheduler.scheduler import Scheduler
+
+log = logging.getLogger(__name__)
+
+#: The figures of the whole cell are read at each of so many rounds.
+_FIGURES_EVERY = 3
+
+
+class Presence:
+    """Announces the instance. ``address`` is where peers reach it."""
+
+    def __init__(self, scheduler: Scheduler, address: str) -> None:
+        self._scheduler = scheduler
+        self.address = address
+        self._round = 0
+
+    async def run(self) -> None:
+        """Announce, for ever."""
+        pause_s = self._scheduler.settings.instance.announce_ms / 1000
+        while True:
+            await asyncio.sleep(pause_s * random.uniform(0.9, 1.1))
+            await self.announce()
+
+    async def announce(self) -> None:
+        """Say once that the instance lives; trouble of the store is counted, never raised."""
+        scheduler = self._scheduler
+        try:
+            await self._say()
+            await self._check_epoch()
+            await self._read_figures()
+        except StateError as error:
+            scheduler.metrics.store_up.set(0)
+            scheduler.metrics.store_errors.of(error.code).inc()
+            log.warning("the store does not answer", extra={"code": error.code})
+        except Exception:
+            log.exception("an announcement failed")
+        else:
+            scheduler.metrics.store_up.set(1)
+
+    async def leave(self) -> None:
+        """Say that the instance is gone."""
+        try:
+            await instances.leave(self._scheduler.store, self._scheduler.instance_id)
+        except StateError:
+            log.info("the store was away at the end; the record lapses by itself")
+
+    async def _say(self) -> None:
+        scheduler = self._scheduler
+        await instances.announce(
+            scheduler.store,
+            instance_id=scheduler.instance_id,
+            address=self.address,
+            version=scheduler.version,
+            sessions=len(scheduler.sessions),
+            nodes=len(scheduler.nodes),
+            draining=scheduler.draining,
+            ttl_ms=scheduler.settings.instance.ttl_ms,
+        )
+
+    async def _check_epoch(self) -> None:
+        epoch = await ensure_epoch(self._scheduler.store)
+        if epoch != self._scheduler.epoch:
+            log.warning("the store lost its past; telling it again what lives here")
+            await self._scheduler.reassert(epoch)
+
+    async def _read_figures(self) -> None:
+        self._round += 1
+        if self._round % _FIGURES_EVERY == 0:
+            depths = await pools.waiting_depths(self._scheduler.store)
+            self._scheduler.metrics.waiting_jobs.set(sum(depth for _, depth, _ in depths))
+            oldest_ms = max((oldest for _, _, oldest in depths), default=0)
+            self._scheduler.metrics.oldest_wait_seconds.set(oldest_ms / 1000)

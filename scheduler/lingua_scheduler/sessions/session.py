@@ -1,0 +1,391 @@
+"""One client session: what it says becomes utterances, utterances become jobs, outcomes go back in order.
+
+Everything here runs in the event loop without waiting, so there is no lock: the socket calls it with what the client
+said, the dispatcher with what became of jobs, the timer with the time. Nobody else decides for a session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from lingua_scheduler.clock import now_ms, unix_ms
+from lingua_scheduler.sessions.cuts import Cut, Finalized, Reason
+from lingua_scheduler.sessions.ear import Ear, unpack_whole, wrong_rate
+from lingua_scheduler.sessions.flow import READ_ON, Idle, IdleWatch
+from lingua_scheduler.sessions.utterances import Sound, Utterances
+from lingua_wire import frames
+from lingua_wire.audio import decode_base64
+from lingua_wire.codes import CloseCode, ErrorCode
+from lingua_wire.errors import WireError
+from lingua_wire.session_messages import (
+    AudioChunk,
+    ClientHeartbeat,
+    ServerHeartbeat,
+    SessionClose,
+    SessionInit,
+    SessionUpdate,
+    TtsPlayEnded,
+    TtsStarted,
+    UiEventName,
+    Utterance,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lingua_scheduler.scheduler import Scheduler
+    from lingua_scheduler.sessions.teller import Teller
+    from lingua_scheduler.sessions.terms import Terms
+    from lingua_wire.fields import Message
+
+log = logging.getLogger(__name__)
+
+#: Whole utterances whose audio is announced but not here yet, and those remembered to know a repeat.
+_ANNOUNCED: Final = 8
+_REMEMBERED: Final = 256
+#: A client counts its whole utterances itself; the numbers after its own must stay whole numbers for every reader.
+_LAST_INDEX: Final = 2**52
+#: A client is told at most so often that there is no room for its audio.
+_FULL_AGAIN_MS: Final = 5_000
+
+
+class Session:
+    """One session. ``close`` ends its socket with a close code, after what waits was sent."""
+
+    def __init__(self, scheduler: Scheduler, session_id: str, generation: int, terms: Terms, teller: Teller) -> None:
+        now = now_ms()
+        settings = scheduler.settings
+        self.session_id = session_id
+        self.generation = generation
+        self.terms = terms
+        self.teller = teller
+        self.on_settled: Callable[[], None] | None = None
+        self.on_close: Callable[[CloseCode], None]
+        self.opened_ms = now
+        self._scheduler = scheduler
+        self._settings = settings
+        self._ear = Ear(terms, scheduler.audio, settings.session.audio_bytes)
+        self._next_terms = terms
+        self._utterances = Utterances(scheduler, terms, self._ear, teller, self._on_outcome)
+        self._idle = IdleWatch(now, settings.session.idle_warn_ms, settings.session.idle_close_ms)
+        self._next_index = terms.profile.first_index(unix_ms())
+        self._whole: dict[int, int] = {}
+        self._announced: dict[int, Utterance] = {}
+        self._full_told_ms = 0
+        self._received_bytes = 0
+        self._watched = False
+        self._leaving_told = False
+        self._closing = False
+        self._give_up_ms: int | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_ms = 0
+        self._arm()
+
+    @property
+    def unsettled(self) -> int:
+        """Count the utterances whose outcome was not told yet."""
+        return len(self._utterances)
+
+    # What the client says. Each returns for how many milliseconds the socket is not to be read.
+
+    def take(self, message: Message) -> int:
+        """Take a message.
+
+        :raises WireError: what is wrong with it; with a close code when the session can't go on.
+        """
+        session_id = getattr(message, "session_id", self.session_id)
+        if session_id != self.session_id and not isinstance(message, SessionInit):
+            raise WireError(ErrorCode.INVALID_SESSION, "session_id: this connection has another session")
+        if isinstance(message, AudioChunk):
+            return self._take_chunk(message)
+        handler = _HANDLERS.get(type(message))
+        if handler is None:
+            raise WireError(ErrorCode.UNSUPPORTED_FEATURE, f"{message.type} is not supported yet")
+        handler(self, message)
+        return self._pace(0, now_ms())
+
+    def take_frame(self, data: bytes) -> int:
+        """Take a binary frame.
+
+        :raises WireError: as :meth:`take`.
+        """
+        if not self.terms.profile.binary_audio:
+            raise WireError(
+                ErrorCode.INVALID_MESSAGE, "binary frames were not agreed on", close=CloseCode.WRONG_FRAME_KIND
+            )
+        frame = frames.unpack(data)
+        if frame.kind is frames.Kind.CLIENT_AUDIO:
+            return self._take_audio(frame.seq, frame.audio, final=frame.last, client_id=None)
+        if frame.kind is frames.Kind.CLIENT_UTTERANCE:
+            announced = self._announced.pop(frame.index, None)
+            if announced is None:
+                raise WireError(ErrorCode.OUT_OF_STATE, "no utterance of this index was announced")
+            self._take_whole(announced, bytes(frame.audio))
+            return self._pace(0, now_ms())
+        raise WireError(
+            ErrorCode.INVALID_MESSAGE, "a client sends frames of audio only", close=CloseCode.WRONG_FRAME_KIND
+        )
+
+    def refused(self) -> int:
+        """Count a message that was refused, so that bad ones come no faster than good ones.
+
+        :raises WireError: as :meth:`take`.
+        """
+        return self._pace(0, now_ms())
+
+    def _take_chunk(self, chunk: AudioChunk) -> int:
+        payload = decode_base64(chunk.payload) if chunk.payload else b""
+        return self._take_audio(chunk.seq, payload, final=chunk.is_final, client_id=chunk.client_utterance_id)
+
+    def _take_audio(self, seq: int, payload: bytes | memoryview, *, final: bool, client_id: str | None) -> int:
+        now = now_ms()
+        self._idle.heard(now)
+        before = self._ear.cutter.received_samples
+        speaking = self._ear.cutter.speaking
+        try:
+            cuts = self._ear.chunk(seq, payload, now, final=final, client_id=client_id)
+        except WireError as error:
+            self._pace(0, now)
+            self._refuse_audio(error, now)
+            cuts = ()
+        samples = self._ear.cutter.received_samples - before
+        if cuts:
+            self._follow(cuts)
+        if not speaking and self._ear.cutter.speaking:
+            self._utterances.begin_input(self._next_index, self.terms.trace_id)
+        self._received_bytes += len(payload)
+        if samples and (rate := self._ear.suspect_rate(samples, now)) is not None:
+            self._scheduler.metrics.throttled.of("format_suspect").inc()
+            raise wrong_rate(rate, self.terms.sample_rate)
+        if cuts or final or not self._watched:
+            self._look(now)
+        return self._pace(samples, now)
+
+    def _look(self, now: int) -> None:
+        """Do what is not done for each frame: metrics, receipts, the timer. The timer looks too, and soon enough."""
+        self._scheduler.count_audio(self._received_bytes)
+        self._received_bytes = 0
+        self._utterances.acknowledge(now)
+        self._arm()
+
+    def _refuse_audio(self, error: WireError, now: int) -> None:
+        """Tell of audio that could not be taken; of a full buffer only now and then.
+
+        :raises WireError: the error itself, when it is the client's own.
+        """
+        if error.code is not ErrorCode.BUFFER_FULL:
+            raise error
+        self._scheduler.metrics.audio_refused.of("session").inc()
+        if now - self._full_told_ms >= _FULL_AGAIN_MS or not self._full_told_ms:
+            self._full_told_ms = now
+            raise error
+
+    def _pace(self, samples: int, now: int) -> int:
+        verdict = self._ear.pace(samples, now)
+        if verdict is READ_ON:
+            return 0
+        metrics = self._scheduler.metrics
+        metrics.throttled.of("pause").inc()
+        if verdict.close is not None:
+            metrics.throttled.of("close").inc()
+            raise WireError(ErrorCode.RATE_LIMITED, "audio came faster than allowed for too long", close=verdict.close)
+        if verdict.warn:
+            metrics.throttled.of("backpressure").inc()
+            self.teller.slow_down(verdict, self.terms.profile.flow.rate)
+        return verdict.pause_ms
+
+    def _take_utterance(self, message: Utterance) -> None:
+        self._idle.heard(now_ms())
+        if message.audio_follows and message.audio is None:
+            if len(self._announced) >= _ANNOUNCED:
+                raise WireError(ErrorCode.OUT_OF_STATE, "too many utterances are announced without their audio")
+            self._announced[message.utterance_index] = message
+            return
+        if message.audio is None:
+            raise WireError(ErrorCode.INVALID_MESSAGE, "utterance.audio: is missing")
+        self._take_whole(message, decode_base64(message.audio))
+
+    def _take_whole(self, message: Utterance, audio: bytes) -> None:
+        index, proof = message.utterance_index, hash(audio)
+        known = self._whole.get(index)
+        if known == proof:
+            return
+        if known is not None or index in self._utterances:
+            raise WireError(ErrorCode.DUPLICATE_UTTERANCE_INDEX, "utterance_index: was used for other audio")
+        if index > _LAST_INDEX:
+            raise WireError(ErrorCode.INVALID_MESSAGE, f"utterance_index: should be {_LAST_INDEX} at most")
+        terms = self.terms.of_utterance(message)
+        whole = unpack_whole(audio, message.audio_format, message.sample_rate)
+        # What was streamed before is an utterance of its own with another index, and comes first.
+        self._next_index = max(self._next_index, index + 1)
+        self._follow(self._ear.cutter.close(Reason.IS_FINAL))
+        cuts = self._ear.whole(
+            whole,
+            manual=message.manual_cut,
+            min_speech_ms=self._settings.cut.min_speech_ms,
+            client_id=message.client_utterance_id,
+        )
+        self._whole[index] = proof
+        if len(self._whole) > _REMEMBERED:
+            del self._whole[next(iter(self._whole))]
+        self._scheduler.count_audio(len(audio))
+        for cut in cuts:
+            if isinstance(cut, Finalized):
+                self._utterances.finalize(cut, terms, index, Sound(whole.audio_format, whole.sample_rate))
+            else:
+                self._utterances.skip_whole(cut, terms, index)
+        self._arm()
+
+    def _heartbeat(self, message: ClientHeartbeat) -> None:
+        del message
+        self._idle.heard(now_ms())
+        self.teller.send(ServerHeartbeat.model_construct(session_id=self.session_id, timestamp=unix_ms()))
+
+    def _update(self, message: SessionUpdate) -> None:
+        """Change what applies from the next utterance on. A node keeps a turn by its languages, so the turn ends."""
+        self._next_terms = self._next_terms.updated(message)
+        cutter = self._ear.cutter
+        cutter.change_rules(self._next_terms.rules)
+        if cutter.turns.open:
+            cutter.turns.end_with_next()
+        elif not cutter.buffered_bytes:
+            self._adopt_terms()
+
+    def _adopt_terms(self) -> None:
+        if self._next_terms is not self.terms:
+            self.terms = self._next_terms
+            pair = self.terms.languages.pair
+            self._scheduler.sessions.languages_changed(self, pair.source, pair.target)
+
+    def _tts_started(self, message: TtsStarted) -> None:
+        self.teller.ui_of(message.group_id, 0, UiEventName.TTS_PLAY_STARTED, message.trace_id)
+
+    def _tts_ended(self, message: TtsPlayEnded) -> None:
+        self.teller.ui_of(message.group_id, 0, UiEventName.TTS_PLAY_ENDED, message.trace_id)
+
+    def _init_again(self, message: SessionInit) -> None:
+        del message
+        raise WireError(ErrorCode.OUT_OF_STATE, "session_init: this connection has a session")
+
+    def _close_asked(self, message: SessionClose) -> None:
+        del message
+        self.finish(Reason.CLOSE)
+
+    # Utterances
+
+    def _follow(self, cuts: tuple[Cut, ...]) -> None:
+        """Act on what the cutter said, oldest first."""
+        for cut in cuts:
+            if isinstance(cut, Finalized):
+                index, self._next_index = self._next_index, self._next_index + 1
+                sound = Sound(self._ear.audio_format, self._ear.sample_rate)
+                self._utterances.finalize(cut, self.terms, index, sound)
+            else:
+                self._utterances.skip(cut)
+            if not self._ear.cutter.turns.open:
+                self._adopt_terms()
+
+    def _on_outcome(self) -> None:
+        self._arm()
+        if not self._utterances and self.on_settled is not None:
+            self.on_settled()
+
+    # Time
+
+    def _arm(self) -> None:
+        """Keep one timer: it is moved forward only; one that fires too early just looks again.
+
+        Once it watches over collected audio, later chunks need not move it.
+        """
+        self._watched = self._ear.cutter.buffered_bytes > 0
+        due = self._due_ms()
+        if due is None or (self._timer is not None and self._timer_ms <= due):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        delay_s = max(0, due - now_ms()) / 1000
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._on_timer)
+        self._timer_ms = due
+
+    def _due_ms(self) -> int | None:
+        if self._closing:
+            return self._give_up_ms
+        dues = [self.opened_ms + self._settings.session.max_ms - (0 if self._leaving_told else self._warning_ms)]
+        if (due := self._ear.cutter.next_due_ms) is not None:
+            dues.append(due)
+        dues += self._utterances.dues_ms(listening=self._watched)
+        if self.terms.profile.idle_closed:
+            dues.append(self._idle.next_due_ms)
+        return min(dues)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        now = now_ms()
+        try:
+            if self._closing and self._give_up_ms is not None and now >= self._give_up_ms:
+                self._utterances.end_all()
+            elif not self._closing:
+                self._follow(self._ear.cutter.tick(now))
+                self._watch(now)
+            self._look(now)
+            self._utterances.release(now)
+        except Exception:
+            log.exception("a session's timer failed", extra={"session_id": self.session_id})
+            self.on_close(CloseCode.INTERNAL)
+
+    def _watch(self, now: int) -> None:
+        """Look at silence and age."""
+        if self.terms.profile.idle_closed:
+            idle = self._idle.check(now)
+            if idle is Idle.WARN:
+                self.teller.error(ErrorCode.IDLE_TIMEOUT, "neither audio nor heartbeat came for a while")
+            elif idle is Idle.CLOSE:
+                self.teller.error(ErrorCode.IDLE_TIMEOUT, "neither audio nor heartbeat came")
+                self.on_close(CloseCode.IDLE)
+        age_ms = now - self.opened_ms
+        if age_ms >= self._settings.session.max_ms:
+            self.finish(Reason.CLOSE)
+        elif age_ms >= self._settings.session.max_ms - self._warning_ms and not self._leaving_told:
+            self._leaving_told = True
+            self.teller.going_away("max_session", self._warning_ms, 0)
+
+    @property
+    def _warning_ms(self) -> int:
+        return min(self._settings.session.going_away_ms, self._settings.session.max_ms // 2)
+
+    # The end
+
+    def finish(self, reason: Reason) -> None:
+        """Take no more audio; what was spoken is still translated, and ``on_settled`` is called when all is told."""
+        if not self._closing:
+            now = now_ms()
+            self._follow(self._ear.cutter.close(reason))
+            self._closing = True
+            self._give_up_ms = now + self._settings.session.close_ms
+            self._utterances.release(now)
+
+    @property
+    def finishing(self) -> bool:
+        """Tell whether no more audio is taken."""
+        return self._closing
+
+    def drop(self) -> None:
+        """End at once: nobody listens any more. Jobs are cancelled, audio is let go. Safe to repeat."""
+        self._closing = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._utterances.drop_all()
+
+
+_HANDLERS: Final[dict[type, Callable[[Session, Any], None]]] = {
+    Utterance: Session._take_utterance,
+    ClientHeartbeat: Session._heartbeat,
+    SessionUpdate: Session._update,
+    SessionClose: Session._close_asked,
+    SessionInit: Session._init_again,
+    TtsStarted: Session._tts_started,
+    TtsPlayEnded: Session._tts_ended,
+}

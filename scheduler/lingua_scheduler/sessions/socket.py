@@ -1,0 +1,273 @@
+"""``/ws/session``: the socket of one client from the upgrade to its end. I/O only; what is said is judged elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from aiohttp import WSMsgType, web
+
+from lingua_scheduler.handle import HANDLE
+from lingua_scheduler.pump import Pump
+from lingua_scheduler.sessions.session import Session
+from lingua_scheduler.sessions.teller import Teller
+from lingua_scheduler.sessions.terms import terms_of
+from lingua_state import pools
+from lingua_state.errors import StateError
+from lingua_state.ids import new_session_id
+from lingua_wire import codec
+from lingua_wire.catalogue import Direction
+from lingua_wire.codes import CloseCode, ErrorCode
+from lingua_wire.errors import WireError
+from lingua_wire.session_messages import Error, SessionCloseAck, SessionInit, SessionInitAck
+
+if TYPE_CHECKING:
+    from aiohttp import WSMessage
+
+    from lingua_scheduler.auth import Identity
+    from lingua_scheduler.scheduler import Scheduler
+    from lingua_scheduler.sessions.terms import Terms
+    from lingua_wire.fields import Message
+
+log = logging.getLogger(__name__)
+
+PROTOCOL_VERSION = "1.0"
+
+
+async def serve_session(request: web.Request) -> web.WebSocketResponse:
+    """Serve one client.
+
+    :raises AuthError: its credential is refused, before the upgrade. :raises WireError: there is no room, or this
+        instance is going away.
+    """
+    scheduler = request.app[HANDLE]
+    if scheduler.draining:
+        raise WireError(ErrorCode.DRAINING, "this instance is going away")
+    if scheduler.sessions.full:
+        raise WireError(ErrorCode.SESSION_LIMIT, "this instance holds as many sessions as it may")
+    identity = await scheduler.auth.client(request.headers)
+    settings = scheduler.settings.http
+    socket = web.WebSocketResponse(
+        compress=False,
+        heartbeat=settings.ping_ms / 1000,
+        max_msg_size=max(settings.json_audio_bytes, settings.frame_bytes) + 1024,
+        decode_text=False,
+        protocols=(identity.subprotocol,) if identity.subprotocol else (),
+        timeout=2.0,
+    )
+    await socket.prepare(request)
+    scheduler.sessions.opening += 1
+    await ClientConnection(scheduler, socket, request, identity).run()
+    return socket
+
+
+class ClientConnection:
+    """One socket; ``session`` is there once ``session_init`` was accepted."""
+
+    def __init__(
+        self, scheduler: Scheduler, socket: web.WebSocketResponse, request: web.Request, identity: Identity
+    ) -> None:
+        self._scheduler = scheduler
+        self._socket = socket
+        self._identity = identity
+        self._pump = Pump(socket, request.transport, self._take)
+        self._session: Session | None = None
+        self._opening = True
+        self._closing: asyncio.Task[None] | None = None
+        self._settled: asyncio.Event | None = None
+
+    async def run(self) -> None:
+        """Read until the end, then forget the session."""
+        code = CloseCode.NORMAL
+        try:
+            await self._open()
+            await self._read()
+        except WireError as error:
+            code = error.close or CloseCode.BAD_SETTINGS
+            await self._refuse(error, code)
+        except asyncio.CancelledError:
+            self._pump.abort()
+            raise
+        except Exception:
+            code = CloseCode.INTERNAL
+            log.exception("a session failed", extra={"session_id": self._name})
+            await self._refuse(WireError(ErrorCode.INTERNAL_ERROR, "something went wrong here"), code)
+        finally:
+            await self._leave(code)
+
+    async def _open(self) -> None:
+        """Wait for ``session_init``; other messages before it are out of state."""
+        try:
+            async with asyncio.timeout(self._scheduler.settings.http.handshake_ms / 1000):
+                while self._session is None and not self._socket.closed:
+                    await self._first(await self._socket.receive())
+        except TimeoutError:
+            raise WireError(ErrorCode.IDLE_TIMEOUT, "session_init did not come in time", close=CloseCode.IDLE) from None
+
+    async def _first(self, packet: WSMessage) -> None:
+        if packet.type is WSMsgType.BINARY:
+            raise WireError(
+                ErrorCode.OUT_OF_STATE, "session_init comes first, as text", close=CloseCode.WRONG_FRAME_KIND
+            )
+        if packet.type is not WSMsgType.TEXT:
+            return
+        try:
+            message = _init_of(codec.decode(packet.data, Direction.FROM_CLIENT))
+        except WireError as error:
+            if error.close is not None:
+                raise
+            if self._is_init(packet.data):
+                raise WireError(error.code, error.message, close=CloseCode.BAD_SETTINGS) from error
+            await self._say(error)
+            return
+        await self._begin(message)
+
+    async def _begin(self, init: SessionInit) -> None:
+        scheduler = self._scheduler
+        terms = terms_of(init, self._identity, scheduler.settings)
+        session_id = new_session_id(scheduler.store.cell)
+        try:
+            await self._check_pair(terms)
+            generation = await scheduler.sessions.attach(session_id, terms)
+        except StateError as error:
+            scheduler.metrics.store_errors.of(error.code).inc()
+            raise WireError(
+                ErrorCode.STORE_UNAVAILABLE, "the state store can't be reached", close=CloseCode.TRY_LATER
+            ) from error
+        if scheduler.draining:  # nobody would tell it: the drain tells the sessions that were there when it began
+            raise WireError(ErrorCode.DRAINING, "this instance is going away", close=CloseCode.GOING_AWAY)
+        teller = Teller(
+            session_id, terms.profile, scheduler.settings.session, scheduler.metrics, self._pump.wake, self._overflow
+        )
+        session = Session(scheduler, session_id, generation, terms, teller)
+        session.on_close = self._close_soon
+        session.on_settled = self._on_settled
+        self._session = session
+        self._opened()
+        scheduler.sessions.add(session)
+        teller.send(_ack(session, scheduler.instance_id))
+        log.info("session opened", extra={"session_id": session_id, "profile": terms.profile.name})
+
+    async def _check_pair(self, terms: Terms) -> None:
+        """Refuse a pair that no node was ever seen to offer, to a client that can tell a person so.
+
+        While no node has come at all, nothing can be said about pairs: utterances wait for nodes then.
+        """
+        if not terms.profile.warned or not self._scheduler.settings.session.check_pair:
+            return
+        store, pair = self._scheduler.store, terms.languages.pair
+        if await pools.offered(store, pair, tenant=terms.tenant, pairing=terms.pairing):
+            return
+        if any(summary.classes for summary in await pools.pairs(store)):
+            raise WireError(ErrorCode.PAIR_NOT_OFFERED, f"no node offers {pair}", close=CloseCode.PAIR_NOT_OFFERED)
+
+    async def _read(self) -> None:
+        async for packet in self._socket:
+            if self._session is None or self._closing is not None:
+                continue
+            try:
+                pause_ms = self._hear(self._session, packet)
+            except WireError as error:
+                if error.close is not None:
+                    raise
+                self._session.teller.error(error.code, error.message)
+                pause_ms = self._session.refused()
+            if pause_ms:
+                await asyncio.sleep(pause_ms / 1000)
+
+    def _hear(self, session: Session, packet: WSMessage) -> int:
+        if session.finishing:
+            return 0
+        if packet.type is WSMsgType.BINARY:
+            if len(packet.data) > self._scheduler.settings.http.frame_bytes:
+                raise WireError(ErrorCode.TOO_LARGE, "the binary frame is too large", close=CloseCode.TOO_BIG)
+            return session.take_frame(packet.data)
+        if packet.type is WSMsgType.TEXT:
+            limit = self._scheduler.settings.http.json_audio_bytes
+            return session.take(codec.decode(packet.data, Direction.FROM_CLIENT, max_bytes=limit))
+        return 0
+
+    def _on_settled(self) -> None:
+        if self._session is not None and self._session.finishing and self._closing is None:
+            if not self._scheduler.draining:
+                self._session.teller.send(SessionCloseAck.model_construct(session_id=self._session.session_id))
+            self._close_soon(CloseCode.GOING_AWAY if self._scheduler.draining else CloseCode.NORMAL)
+
+    def _overflow(self) -> None:
+        """End a client that does not read: what waits for it is at its bound."""
+        self._scheduler.metrics.errors.of("client", ErrorCode.SLOW_CONSUMER).inc()
+        self._close_soon(CloseCode.TRY_LATER)
+
+    def _close_soon(self, code: CloseCode) -> None:
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._pump.close(code))
+
+    def _take(self) -> tuple[str | bytes, ...] | None:
+        return self._session.teller.take() if self._session is not None else None
+
+    async def _refuse(self, error: WireError, code: CloseCode) -> None:
+        """Tell the error, then close."""
+        await self._say(error)
+        log.info("session refused", extra={"session_id": self._name, "code": error.code, "close_code": int(code)})
+        await self._pump.close(code, error.code)
+
+    async def _say(self, error: WireError) -> None:
+        if self._session is not None:
+            self._session.teller.error(error.code, error.message)
+            return
+        self._scheduler.metrics.errors.of("client", error.code).inc()
+        told = Error.model_construct(code=error.code.value, message=error.message)
+        try:
+            async with asyncio.timeout(1):
+                await self._socket.send_str(codec.encode_text(told))
+        except (TimeoutError, ConnectionError, RuntimeError):
+            pass
+
+    async def _leave(self, code: CloseCode) -> None:
+        self._opened()
+        if self._session is not None:
+            self._session.drop()
+            await self._scheduler.sessions.remove(self._session)
+        if self._closing is not None:
+            await asyncio.wait([self._closing])
+        elif not self._socket.closed:
+            await self._pump.close(code)
+        self._scheduler.metrics.sessions_closed.of(str(self._socket.close_code or int(code))).inc()
+
+    def _opened(self) -> None:
+        if self._opening:
+            self._opening = False
+            self._scheduler.sessions.opening -= 1
+
+    @staticmethod
+    def _is_init(raw: bytes) -> bool:
+        return b'"session_init"' in raw[:256]
+
+    @property
+    def _name(self) -> str:
+        return self._session.session_id if self._session is not None else ""
+
+
+def _init_of(message: Message) -> SessionInit:
+    if not isinstance(message, SessionInit):
+        raise WireError(ErrorCode.OUT_OF_STATE, "session_init comes first")
+    return message
+
+
+def _ack(session: Session, instance_id: str) -> SessionInitAck:
+    terms = session.terms
+    profile = terms.profile
+    return SessionInitAck.model_construct(
+        session_id=session.session_id,
+        message="session created",
+        trace_id=terms.trace_id,
+        protocol_version=PROTOCOL_VERSION,
+        use_binary_frame=profile.binary_audio,
+        negotiated_codec=terms.audio_format.value,
+        negotiated_audio_format=terms.audio_format.value,
+        negotiated_sample_rate=terms.sample_rate,
+        negotiated_channel_count=1,
+        extensions=tuple(sorted(profile.extensions)) if profile.extensions else None,
+        instance_id=instance_id if profile.extensions else None,
+    )

@@ -1,0 +1,304 @@
+"""What one client is told, in the form its profile wants, in order, through a bounded outbox. No I/O."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from lingua_scheduler.clock import now_ms, unix_ms
+from lingua_scheduler.sessions.outbox import Outbox, OutboxRules, Outgoing
+from lingua_scheduler.sessions.speech import Speech, speech_of
+from lingua_scheduler.verdicts import stage_ms
+from lingua_wire import codec, frames
+from lingua_wire.codes import CODES, ErrorCode
+from lingua_wire.ids import is_language
+from lingua_wire.session_messages import (
+    AsrPartial,
+    AudioAck,
+    Backpressure,
+    Error,
+    FinalizeReason,
+    GoingAway,
+    LanguageDetected,
+    MissingReason,
+    MissingResult,
+    SkipReason,
+    TranslationResult,
+    UiEvent,
+    UiEventName,
+    UiStatus,
+    UtteranceFailed,
+    UtteranceFinalized,
+    UtteranceSkipped,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lingua_scheduler.metrics import Metrics
+    from lingua_scheduler.sessions.cuts import Finalized, Skipped
+    from lingua_scheduler.sessions.flow import Verdict
+    from lingua_scheduler.sessions.profile import ClientProfile
+    from lingua_scheduler.sessions.receipts import Receipt
+    from lingua_scheduler.sessions.spoken import Spoken
+    from lingua_scheduler.settings import SessionSettings
+    from lingua_scheduler.work import Failed
+    from lingua_wire.fields import Message
+    from lingua_wire.node_messages import JobResult, NodeAsrPartial
+
+_MISSING: Final = {
+    ErrorCode.NO_AVAILABLE_NODE: MissingReason.NO_NODE,
+    ErrorCode.QUEUE_FULL: MissingReason.NO_NODE,
+    ErrorCode.JOB_TIMEOUT: MissingReason.TIMEOUT,
+    ErrorCode.NODE_UNAVAILABLE: MissingReason.NODE_LOST,
+    ErrorCode.WS_DISCONNECTED: MissingReason.NODE_LOST,
+    ErrorCode.JOB_CANCELLED: MissingReason.CANCELLED,
+}
+_QUALITY: Final = ("asr_quality_level", "reason_codes", "quality_score", "rerun_count", "segments_meta")
+
+
+class Teller:
+    """Writes events for one client. ``wake`` is called when something waits; ``overflow`` when it does not read."""
+
+    def __init__(
+        self,
+        session_id: str,
+        profile: ClientProfile,
+        settings: SessionSettings,
+        metrics: Metrics,
+        wake: Callable[[], None],
+        overflow: Callable[[], None],
+    ) -> None:
+        self.session_id = session_id
+        self._profile = profile
+        self._metrics = metrics
+        self._wake = wake
+        self._overflow = overflow
+        self._outbox = Outbox(
+            OutboxRules(
+                max_events=settings.outbox_events, max_bytes=settings.outbox_bytes, speech_ms=settings.speech_ms
+            )
+        )
+
+    def take(self) -> tuple[str | bytes, ...] | None:
+        """Give the pump what comes next."""
+        outgoing = self._outbox.take(now_ms())
+        return outgoing.frames if outgoing is not None else None
+
+    def send(self, message: Message) -> None:
+        """Queue a message."""
+        self._put(Outgoing((codec.encode_text(message),)))
+
+    # Utterances
+
+    def finalized(self, spoken: Spoken, cut: Finalized) -> None:
+        """Report that an utterance ended and became a job."""
+        if self._profile.reports:
+            self.send(
+                UtteranceFinalized.model_construct(
+                    session_id=self.session_id,
+                    utterance_index=spoken.index,
+                    reason=FinalizeReason(cut.reason),
+                    start_ms=cut.start_sample * 1000 // cut.sample_rate,
+                    end_ms=cut.end_sample * 1000 // cut.sample_rate,
+                    continues=cut.continues,
+                    job_id=spoken.job_id,
+                    client_utterance_id=cut.client_id,
+                )
+            )
+        self.ui(spoken, UiEventName.INPUT_ENDED)
+
+    def skipped(self, cut: Skipped) -> None:
+        """Report a finalize that made no job, to a client that asked for it."""
+        if self._profile.reports and not cut.quiet:
+            reason = SkipReason.TOO_SHORT if cut.reason == "too_short" else SkipReason.NO_SPEECH
+            self.send(
+                UtteranceSkipped.model_construct(
+                    session_id=self.session_id, reason=reason, client_utterance_id=cut.client_id
+                )
+            )
+
+    def partial(self, spoken: Spoken, partial: NodeAsrPartial) -> None:
+        """Tell what was heard so far; it never waits for earlier utterances."""
+        message = AsrPartial.model_construct(
+            session_id=self.session_id,
+            utterance_index=spoken.index,
+            job_id=spoken.job_id,
+            text=partial.text,
+            is_final=partial.is_final,
+            trace_id=spoken.terms.trace_id,
+            stable=partial.stable if self._profile.stable else None,
+            tentative=partial.tentative if self._profile.stable else None,
+        )
+        self._metrics.delivered.of("partial").inc()
+        self._put(Outgoing((codec.encode_text(message),), partial_of=spoken.index))
+
+    def result(self, spoken: Spoken, result: JobResult, frame: bytes | None) -> None:
+        """Tell a result, with its speech."""
+        speech = speech_of(result, frame, bare=self._profile.bare_speech, as_bytes=self._profile.binary_audio)
+        source, target = spoken.terms.languages.direction(_detected(result))
+        fields = self._result_fields(spoken, result, speech, source, target)
+        if source and spoken.terms.languages.pair.source != source:
+            self._language(spoken, source)
+        self._metrics.delivered.of("text").inc()
+        if speech.empty:
+            self._put(Outgoing((codec.encode_text({**fields, "tts_audio": ""}),), final_of=spoken.index))
+            return
+        self._metrics.delivered.of("speech").inc()
+        lean = codec.encode_text({**fields, "tts_audio": ""})
+        if self._profile.binary_audio:
+            sound = frames.pack(frames.Kind.SERVER_TTS, speech.as_bytes(), index=spoken.index, last=True)
+            full: tuple[str | bytes, ...] = (codec.encode_text({**fields, "audio_follows": True}), sound)
+        else:
+            full = (codec.encode_text({**fields, "tts_audio": speech.as_base64()}),)
+        self._put(Outgoing(full, final_of=spoken.index, without_speech=(lean,)))
+
+    def missing(self, spoken: Spoken, reason: MissingReason) -> None:
+        """Tell that an utterance has no result and none will come."""
+        self._metrics.missing.of(reason).inc()
+        message = MissingResult.model_construct(
+            session_id=self.session_id,
+            utterance_index=spoken.index,
+            reason=reason.value,
+            created_at_ms=unix_ms(),
+            trace_id=spoken.terms.trace_id,
+        )
+        self._put(Outgoing((codec.encode_text(message),), final_of=spoken.index))
+
+    def failed(self, spoken: Spoken, failed: Failed, resend_from: int | None) -> None:
+        """Tell that an utterance failed: to be sent again where that may help, else as missing, with a quiet hint."""
+        if self._profile.reports:
+            retryable = failed.audio_lost or CODES[failed.code].retryable
+            self._metrics.missing.of(_MISSING.get(failed.code, MissingReason.FAILED)).inc()
+            message = UtteranceFailed.model_construct(
+                session_id=self.session_id,
+                utterance_index=spoken.index,
+                code=failed.code.value,
+                message=CODES[failed.code].title,
+                retryable=retryable,
+                resend_from_sample=resend_from,
+                resend_to_sample=None if resend_from is None else spoken.end_sample,
+                client_utterance_id=spoken.client_id,
+            )
+            self._put(Outgoing((codec.encode_text(message),), final_of=spoken.index))
+            return
+        self.fault(failed.code, spoken)
+        self.missing(spoken, _MISSING.get(failed.code, MissingReason.FAILED))
+
+    # Everything else
+
+    def ui(self, spoken: Spoken, event: UiEventName) -> None:
+        """Tell where an utterance is."""
+        self.ui_of(spoken.job_id, spoken.index, event, spoken.terms.trace_id, now_ms() - spoken.cut_ms)
+
+    def ui_of(self, job_id: str, index: int, event: UiEventName, trace_id: str, elapsed_ms: int = 0) -> None:
+        """Tell where something is that may not be an utterance yet."""
+        self._put(Outgoing((codec.encode_text(self._ui_fields(job_id, index, event, trace_id, elapsed_ms)),)))
+
+    def fault(self, code: ErrorCode, spoken: Spoken) -> None:
+        """Tell of a fault that passes, without an alert."""
+        fields = self._ui_fields(
+            spoken.job_id, spoken.index, UiEventName.ERROR, spoken.terms.trace_id, now_ms() - spoken.cut_ms
+        )
+        fields |= {"status": UiStatus.ERROR, "error_code": code.value, "hint": CODES[code].title}
+        self._put(Outgoing((codec.encode_text(fields),)))
+
+    def error(self, code: ErrorCode, message: str) -> None:
+        """Tell of something the person or the programmer must see."""
+        self._metrics.errors.of("client", code).inc()
+        retryable = CODES[code].retryable if self._profile.extensions else None
+        self.send(Error.model_construct(code=code.value, message=message, retryable=retryable))
+
+    def receipt(self, receipt: Receipt) -> None:
+        """Tell how far the audio came."""
+        self.send(
+            AudioAck.model_construct(
+                session_id=self.session_id,
+                received=receipt.received,
+                accepted=receipt.accepted,
+                consumed=receipt.consumed,
+                buffered_ms=receipt.buffered_ms,
+                lag_ms=receipt.lag_ms,
+            )
+        )
+
+    def slow_down(self, verdict: Verdict, max_rate: float) -> None:
+        """Ask the client to send more slowly."""
+        self.send(
+            Backpressure.model_construct(
+                session_id=self.session_id, reason="rate", max_rate=max_rate, retry_after_ms=verdict.pause_ms
+            )
+        )
+
+    def going_away(self, reason: str, deadline_ms: int, reconnect_after_ms: int) -> None:
+        """Announce that the connection will be closed, to a client that knows the word."""
+        if self._profile.extensions:
+            self.send(
+                GoingAway.model_construct(
+                    session_id=self.session_id,
+                    reason=reason,
+                    deadline_ms=deadline_ms,
+                    reconnect_after_ms=reconnect_after_ms,
+                )
+            )
+
+    def _result_fields(
+        self, spoken: Spoken, result: JobResult, speech: Speech, source: str | None, target: str | None
+    ) -> dict[str, Any]:
+        fields: dict[str, Any] = {
+            "type": TranslationResult.type,
+            "session_id": self.session_id,
+            "utterance_index": spoken.index,
+            "job_id": spoken.job_id,
+            "text_asr": result.text_asr or "",
+            "text_translated": result.text_translated or "",
+            "tts_format": speech.audio_format,
+            "trace_id": spoken.terms.trace_id,
+            "group_id": spoken.turn_id,
+            "part_index": spoken.part_index,
+            "service_timings": stage_ms(result),
+            "scheduler_sent_at_ms": unix_ms(),
+            "extra": {**(result.extra or {}), "node_id": spoken.node_id},
+        }
+        fields |= {name: value for name in _QUALITY if (value := getattr(result, name)) is not None}
+        if source:
+            fields["src_lang"] = source
+        if target:
+            fields["tgt_lang"] = target
+        if not speech.empty:
+            fields["tts_sample_rate"] = speech.sample_rate
+        if spoken.client_id:
+            fields["client_utterance_id"] = spoken.client_id
+        return fields
+
+    def _language(self, spoken: Spoken, language: str) -> None:
+        self.send(
+            LanguageDetected.model_construct(
+                session_id=self.session_id,
+                utterance_index=spoken.index,
+                language=language,
+                trace_id=spoken.terms.trace_id,
+            )
+        )
+
+    def _ui_fields(self, job_id: str, index: int, event: UiEventName, trace_id: str, elapsed_ms: int) -> dict[str, Any]:
+        return {
+            "type": UiEvent.type,
+            "trace_id": trace_id,
+            "session_id": self.session_id,
+            "job_id": job_id,
+            "utterance_index": index,
+            "event": event.value,
+            "elapsed_ms": elapsed_ms,
+            "status": UiStatus.OK.value,
+        }
+
+    def _put(self, outgoing: Outgoing) -> None:
+        if self._outbox.put(outgoing, now_ms()):
+            self._wake()
+        else:
+            self._overflow()
+
+
+def _detected(result: JobResult) -> str | None:
+    found = (result.extra or {}).get("detected_language")
+    return found if isinstance(found, str) and is_language(found) else None

@@ -1,0 +1,315 @@
+"""The utterances of one session from their cut to their outcome: jobs begun, receipts kept, outcomes told in order."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from lingua_scheduler.clock import now_ms
+from lingua_scheduler.sessions.order import Missing, ReleaseOrder
+from lingua_scheduler.sessions.plan import Place, plan
+from lingua_scheduler.sessions.receipts import Receipts
+from lingua_scheduler.sessions.spoken import Spoken
+from lingua_scheduler.verdicts import has_text, is_quiet
+from lingua_scheduler.work import Done, Failed
+from lingua_state.ids import new_job_id
+from lingua_wire.codes import ErrorCode
+from lingua_wire.errors import WireError
+from lingua_wire.session_messages import MissingReason, UiEventName
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lingua_scheduler.scheduler import Scheduler
+    from lingua_scheduler.sessions.cuts import Finalized, Skipped
+    from lingua_scheduler.sessions.ear import Ear
+    from lingua_scheduler.sessions.teller import Teller
+    from lingua_scheduler.sessions.terms import Terms
+    from lingua_scheduler.work import JobView, Outcome
+    from lingua_wire.audio import AudioFormat
+    from lingua_wire.node_messages import NodeAsrPartial
+
+log = logging.getLogger(__name__)
+
+#: How often receipts are due while audio comes.
+RECEIPT_MS: Final = 1_000
+
+
+class Sound(NamedTuple):
+    """What the audio of an utterance really is."""
+
+    audio_format: AudioFormat
+    sample_rate: int
+
+
+class Utterances:
+    """Those that have no outcome yet. ``changed`` is called after each outcome that was told."""
+
+    def __init__(
+        self, scheduler: Scheduler, terms: Terms, ear: Ear, teller: Teller, changed: Callable[[], None]
+    ) -> None:
+        self._scheduler = scheduler
+        self._settings = scheduler.settings
+        self._ear = ear
+        self._teller = teller
+        self._changed = changed
+        self._warned = terms.profile.warned
+        self._order: ReleaseOrder[tuple[Spoken, Outcome]] = ReleaseOrder()
+        self._receipts = Receipts(terms.sample_rate) if terms.profile.audio_ack else None
+        self._open: dict[int, Spoken] = {}
+        self._parts: tuple[str, int] = ("", 0)
+        self._next_job_id: str | None = None
+
+    def __len__(self) -> int:
+        """Count the utterances without an outcome, and those whose outcome waits for an earlier one."""
+        return len(self._order)
+
+    def __contains__(self, index: object) -> bool:
+        """Tell whether an index was used lately."""
+        return isinstance(index, int) and self._order.knows(index)
+
+    def dues_ms(self, *, listening: bool) -> list[int]:
+        """List when something is due: a hole to give up, a receipt to send (each interval while ``listening``)."""
+        dues = [due] if (due := self._order.next_due_ms) is not None else []
+        if self._receipts is not None:
+            due = self._receipts.next_due_ms
+            if due is not None or listening:
+                dues.append(now_ms() + RECEIPT_MS if due is None else due)
+        return dues
+
+    # From the cutter
+
+    def begin_input(self, index: int, trace_id: str) -> None:
+        """Tell that speech began; the job it may become has its name already."""
+        self._next_job_id = self._next_job_id or new_job_id(self._scheduler.store.cell)
+        self._teller.ui_of(self._next_job_id, index, UiEventName.INPUT_STARTED, trace_id)
+
+    def finalize(self, cut: Finalized, terms: Terms, index: int, sound: Sound) -> None:
+        """Make a job of an utterance."""
+        now = now_ms()
+        spoken = self._spoken(cut, terms, index, now)
+        self._scheduler.metrics.finalized.of(cut.reason).inc()
+        self._open[index] = spoken
+        self._order.expect(index, now + self._settings.job.order_ms)
+        if self._receipts:
+            self._receipts.opened(index, cut.start_sample, cut.end_sample, cut.turn_id)
+        self._teller.finalized(spoken, cut)
+        if len(self._open) > self._settings.session.jobs:
+            self.job_ended(spoken, Failed(ErrorCode.QUEUE_FULL, "the session has too many unfinished utterances"))
+            return
+        try:
+            work = plan(cut, terms, self._place(spoken, cut, sound), self._settings.job)
+            spoken.job = self._scheduler.dispatcher.start(work, SpokenJob(self, spoken, self._teller))
+        except WireError as error:
+            self.job_ended(spoken, Failed(error.code, error.message))
+
+    def skip(self, cut: Skipped) -> None:
+        """Note audio, or a finalize, that makes no job."""
+        self._settle_held()
+        self._scheduler.metrics.skipped.of(cut.reason).inc()
+        if self._receipts:
+            self._receipts.skipped(cut.end_sample)
+        self._teller.skipped(cut)
+        self.acknowledge(now_ms())
+
+    def skip_whole(self, cut: Skipped, terms: Terms, index: int) -> None:
+        """Skip a whole utterance: the client chose its index, so it is told that no result comes."""
+        self.skip(cut)
+        job_id = new_job_id(self._scheduler.store.cell)
+        spoken = Spoken(index, terms, job_id, "", 0, 0, 0, 0, now_ms(), cut.client_id)
+        self._teller.missing(spoken, MissingReason.SILENCE_DETECTED)
+
+    def acknowledge(self, now: int) -> None:
+        """Send a receipt, if one is due."""
+        if self._receipts is not None:
+            self._receipts.received(self._ear.cutter.received_samples)
+            receipt = self._receipts.due(now)
+            if receipt is not None:
+                self._teller.receipt(receipt)
+
+    def _place(self, spoken: Spoken, cut: Finalized, sound: Sound) -> Place:
+        pair = str(spoken.terms.languages.pair)
+        return Place(
+            job_id=spoken.job_id,
+            session_id=self._teller.session_id,
+            owner=self._scheduler.instance_id,
+            index=spoken.index,
+            audio_format=sound.audio_format,
+            sample_rate=sound.sample_rate,
+            expected_ms=self._scheduler.dispatcher.expected_ms(pair, cut.duration_ms),
+        )
+
+    def _spoken(self, cut: Finalized, terms: Terms, index: int, now: int) -> Spoken:
+        job_id, self._next_job_id = self._next_job_id or new_job_id(self._scheduler.store.cell), None
+        turn_id, part = self._parts
+        part = part + 1 if turn_id == cut.turn_id else 0
+        self._parts = (cut.turn_id, part)
+        self._settle_held(len(cut.audio))
+        return Spoken(
+            index=index,
+            terms=terms,
+            job_id=job_id,
+            turn_id=cut.turn_id,
+            part_index=part,
+            start_sample=cut.start_sample,
+            end_sample=cut.end_sample,
+            held_bytes=len(cut.audio),
+            cut_ms=now,
+            client_id=cut.client_id,
+        )
+
+    def _settle_held(self, more: int = 0) -> None:
+        """Bring the count of held audio in line with what is collected and what jobs hold."""
+        held = self._ear.cutter.buffered_bytes + sum(spoken.held_bytes for spoken in self._open.values()) + more
+        self._ear.let_go(self._ear.held_bytes - held)
+
+    def _let_go(self, spoken: Spoken) -> None:
+        self._ear.let_go(spoken.held_bytes)
+        spoken.held_bytes = 0
+
+    # From the dispatcher
+
+    def job_accepted(self, spoken: Spoken, *, released: bool) -> None:
+        """Note that a node has the audio."""
+        if released:
+            self._let_go(spoken)
+            if self._receipts:
+                self._receipts.accepted(spoken.index)
+                self.acknowledge(now_ms())
+        self._teller.ui(spoken, UiEventName.NODE_ACCEPTED)
+
+    def job_partial(self, spoken: Spoken, partial: NodeAsrPartial) -> None:
+        """Tell what was heard so far."""
+        if not spoken.partial_sent:
+            spoken.partial_sent = True
+            self._scheduler.metrics.first_result_seconds.observe((now_ms() - spoken.cut_ms) / 1000)
+        self._teller.partial(spoken, partial)
+
+    def job_lost(self, spoken: Spoken) -> None:
+        """Note that the audio is wanted again."""
+        if self._receipts:
+            self._receipts.reheld(spoken.index)
+
+    def job_ended(self, spoken: Spoken, outcome: Outcome) -> None:
+        """Take an outcome; it is told when all earlier ones are."""
+        self._open.pop(spoken.index, None)
+        self._let_go(spoken)
+        if not self._order.resolve(spoken.index, (spoken, outcome)):
+            self._scheduler.metrics.results_rejected.of("late").inc()
+        self.release(now_ms())
+
+    # To the client
+
+    def release(self, now: int) -> None:
+        """Tell the outcomes whose turn it is, and give up holes whose time is over."""
+        for item in self._order.release(now):
+            if isinstance(item, Missing):
+                self._give_up(item.index)
+            else:
+                self._tell(*item.item, now)
+        self.acknowledge(now)
+        self._changed()
+
+    def end_all(self) -> None:
+        """End what is still owed when the session can't wait any longer."""
+        for spoken in list(self._open.values()):
+            self._cancel(spoken, "session_closed")
+            self.job_ended(spoken, Failed(ErrorCode.JOB_TIMEOUT, "the session ended first"))
+
+    def drop_all(self) -> None:
+        """Forget everything: nobody listens any more."""
+        for spoken in list(self._open.values()):
+            self._cancel(spoken, "session_closed")
+        self._open.clear()
+        self._ear.let_go(self._ear.held_bytes)
+
+    def _give_up(self, index: int) -> None:
+        """Let a hole be: its deadline has passed, and nothing was heard of it."""
+        spoken = self._open.pop(index, None)
+        if spoken is None:
+            return
+        self._let_go(spoken)
+        self._cancel(spoken, "given_up")
+        self._fail(spoken, Failed(ErrorCode.JOB_TIMEOUT, "given up", audio_lost=True))
+
+    def _cancel(self, spoken: Spoken, reason: str) -> None:
+        if spoken.job is not None:
+            self._scheduler.dispatcher.cancel(spoken.job, reason)
+
+    def _tell(self, spoken: Spoken, outcome: Outcome, now: int) -> None:
+        """Tell one outcome. A result that can't be told is a failure: it must not take those after it along."""
+        if isinstance(outcome, Done):
+            try:
+                self._tell_result(spoken, outcome, now)
+            except Exception:
+                log.exception("a result can't be told", extra={"job_id": spoken.job_id})
+                outcome = Failed(ErrorCode.INTERNAL_ERROR, "its result can't be told")
+        if isinstance(outcome, Failed):
+            self._fail(spoken, outcome)
+
+    def _tell_result(self, spoken: Spoken, outcome: Done, now: int) -> None:
+        result = outcome.result
+        if self._receipts:
+            carried = result.carried_from if result is not None else None
+            self._receipts.consumed(spoken.index, carried)
+        if result is None or not has_text(result):
+            quiet = result is None or is_quiet(result)
+            if self._warned or not quiet:
+                self._teller.missing(spoken, MissingReason.SILENCE_DETECTED)
+            return
+        self._observe(spoken, outcome, now)
+        self._teller.ui(spoken, UiEventName.ASR_FINAL)
+        self._teller.result(spoken, result, outcome.speech)
+
+    def _fail(self, spoken: Spoken, failed: Failed) -> None:
+        resend_from = self._receipts.failed(spoken.index) if self._receipts else None
+        self._teller.failed(spoken, failed, resend_from if failed.audio_lost else None)
+
+    def _observe(self, spoken: Spoken, outcome: Done, now: int) -> None:
+        seconds = (now - spoken.cut_ms) / 1000
+        metrics = self._scheduler.metrics
+        if not spoken.partial_sent:
+            metrics.first_result_seconds.observe(seconds)
+        if outcome.speech or (outcome.result and outcome.result.tts_audio):
+            pair = spoken.terms.languages.pair
+            metrics.first_sound_seconds(pair.source, pair.target).observe(seconds)
+
+
+class SpokenJob:
+    """What the dispatcher tells about the job of one utterance."""
+
+    __slots__ = ("_spoken", "_teller", "_utterances")
+
+    def __init__(self, utterances: Utterances, spoken: Spoken, teller: Teller) -> None:
+        self._utterances = utterances
+        self._spoken = spoken
+        self._teller = teller
+
+    def job_waiting(self, job: JobView) -> None:
+        """Wait too: the client need not know."""
+
+    def job_assigned(self, job: JobView) -> None:
+        """Tell that a node was found."""
+        del job
+        self._teller.ui(self._spoken, UiEventName.DISPATCHED)
+
+    def job_accepted(self, job: JobView, *, released: bool) -> None:
+        """Tell that the node has it."""
+        del job
+        self._utterances.job_accepted(self._spoken, released=released)
+
+    def job_partial(self, job: JobView, partial: NodeAsrPartial) -> None:
+        """Tell what was heard so far, where partials are wanted."""
+        del job
+        if self._spoken.terms.partial_ms:
+            self._utterances.job_partial(self._spoken, partial)
+
+    def job_lost(self, job: JobView) -> None:
+        """Note that another attempt begins."""
+        del job
+        self._utterances.job_lost(self._spoken)
+
+    def job_ended(self, job: JobView, outcome: Outcome) -> None:
+        """Hand the outcome over."""
+        del job
+        self._utterances.job_ended(self._spoken, outcome)

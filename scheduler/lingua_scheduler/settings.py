@@ -1,0 +1,294 @@
+"""The settings of one scheduler, from environment variables named ``LINGUA_<GROUP>_<NAME>`` (``LINGUA_CUT_PAUSE_MS``).
+
+Each field tells its unit in its name, and what 0 means where 0 is allowed. The defaults are the figures of
+docs/protocol.md; a default that was chosen for another reason says why.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from lingua_wire import limits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+PREFIX = "LINGUA_"
+
+Milliseconds = Annotated[int, Field(ge=1, le=24 * 3600 * 1000)]
+MillisecondsOrOff = Annotated[int, Field(ge=0, le=24 * 3600 * 1000)]
+Bytes = Annotated[int, Field(ge=1, le=1 << 40)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Percent = Annotated[float, Field(ge=0, le=100)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+class SettingsError(ValueError):
+    """A setting has a value that can't work; each line of the message names the variable and what is wanted."""
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+
+class HttpSettings(_Group):
+    """Sockets and HTTP as such."""
+
+    internal_port: Port = 0
+    """Port of a second listener for peers, metrics and health; 0: the public one serves them too."""
+    handshake_ms: Milliseconds = 10_000
+    """How long a new connection may take to say its first message."""
+    ping_ms: Annotated[int, Field(ge=1_000, le=600_000)] = 20_000
+    """A silent socket is pinged after this; it is dead when nothing comes for half of it."""
+    json_audio_bytes: Bytes = limits.JSON_AUDIO_BYTES
+    frame_bytes: Bytes = limits.FRAME_BYTES
+    node_message_bytes: Bytes = limits.NODE_JSON_BYTES
+    connections_per_address: Annotated[int, Field(ge=0)] = 0
+    """Open sockets of one client address; 0: not limited (behind a proxy all have the proxy's address)."""
+
+
+class RedisGroup(_Group):
+    """The store."""
+
+    url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    cell: Annotated[str, Field(pattern=r"^([a-z0-9]{1,16})?$")] = ""
+    """Hash tag of the cell; empty on a plain server with one cell, needed in cluster mode."""
+    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")] = "lingua"
+    timeout_ms: Milliseconds = 2_000
+    retry_budget_ms: Milliseconds = 5_000
+    wait_at_start_ms: MillisecondsOrOff = 60_000
+    """How long a start waits for a store that is not there yet, as containers start in any order; 0: one try."""
+
+
+class LogSettings(_Group):
+    """Logs."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+
+class SessionSettings(_Group):
+    """Client sessions."""
+
+    limit: Count = 5_000
+    """Sessions of this instance; more get 503 with SESSION_LIMIT."""
+    ttl_ms: Annotated[int, Field(ge=3_000)] = 90_000
+    """How long a session's record outlives its instance; it is renewed each third of this."""
+    max_ms: Milliseconds = 4 * 3600 * 1000
+    going_away_ms: Milliseconds = 60_000
+    idle_warn_ms: Milliseconds = 60_000
+    idle_close_ms: Milliseconds = 75_000
+    jobs: Count = 64
+    """Utterances of one session that may be unfinished; more are refused."""
+    audio_bytes: Bytes = 4 * 1024 * 1024
+    """Audio held for one session: buffered, or finalized and not yet acknowledged. About two minutes of PCM16."""
+    outbox_events: Count = 256
+    outbox_bytes: Bytes = 2 * 1024 * 1024
+    speech_ms: Milliseconds = 15_000
+    partial_ms: MillisecondsOrOff = 1_000
+    """Interval of partials for clients that named none; 0: off."""
+    check_pair: bool = True
+    """Refuse extended clients whose pair no known node has ever offered (4422)."""
+    close_ms: Milliseconds = 15_000
+    """How long `session_close` waits for results that are still owed."""
+
+
+class CutSettings(_Group):
+    """When utterances end."""
+
+    pause_ms: MillisecondsOrOff = 3_000
+    """0: a pause without audio ends nothing."""
+    max_duration_ms: Annotated[int, Field(ge=1_000, le=60_000)] = 10_000
+    buffer_bytes: Annotated[int, Field(ge=16_384, le=16 * 1024 * 1024)] = 500 * 1024
+    vad_silence_ms: MillisecondsOrOff = 700
+    """0: silence in arriving audio ends nothing."""
+    stabilise_auto_ms: MillisecondsOrOff = 150
+    stabilise_manual_ms: MillisecondsOrOff = 200
+    padding_auto_ms: MillisecondsOrOff = 220
+    padding_manual_ms: MillisecondsOrOff = 280
+    short_piece_ms: MillisecondsOrOff = 400
+    min_speech_ms: MillisecondsOrOff = 200
+    join_window_ms: MillisecondsOrOff = 1_000
+
+
+class FlowSettings(_Group):
+    """How fast clients may send."""
+
+    rate: Annotated[float, Field(gt=1.0, le=100.0)] = 2.0
+    base_rate: Annotated[float, Field(gt=1.0, le=100.0)] = 2.5
+    """Existing web pages send each frame twice after their second start: 2.03 times real time, for ever."""
+    burst_ms: Milliseconds = 5_000
+    close_after_ms: Milliseconds = 30_000
+
+
+class AudioSettings(_Group):
+    """Audio in memory."""
+
+    release: Literal["ack", "result"] = "ack"
+    """What lets the scheduler forget an utterance's audio: the node's acknowledgement, or its result."""
+    total_bytes: Bytes = 512 * 1024 * 1024
+    """Audio held by this instance for all sessions; more is refused with BUFFER_FULL."""
+
+
+class JobSettings(_Group):
+    """Jobs."""
+
+    wait_ms: MillisecondsOrOff = 10_000
+    """How long a job waits for a node; 0: not at all."""
+    timeout_ms: Annotated[int, Field(ge=1_000, le=600_000)] = 60_000
+    attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    offer_ms: Milliseconds = 2_000
+    """How long a node that negotiated an extension may take to acknowledge a job."""
+    handover_ms: Milliseconds = 3_000
+    exclude_pair_ms: Milliseconds = 60_000
+    """How long a node that lacks a model stays out of that pair."""
+    order_ms: Milliseconds = 90_000
+    """How long later results of a session wait for an earlier one. Above wait and timeout together, so that a hole is
+    given up only when its notice was lost too."""
+    kept: Count = 10_000
+    """Unfinished jobs of this instance; more are refused with QUEUE_FULL."""
+
+
+class NodesSettings(_Group):
+    """Node connections (``LINGUA_NODES_...``; ``LINGUA_NODE_...`` are the reference node's own)."""
+
+    limit: Count = 2_000
+    heartbeat_ms: Milliseconds = 15_000
+    lease_ms: Milliseconds = 45_000
+    fast_heartbeat_ms: Milliseconds = 5_000
+    fast_lease_ms: Milliseconds = 15_000
+    capacity: Count = 4
+    """Jobs at once for a node that does not say how many it can take."""
+    cpu_percent: Percent = 0.0
+    """Off: a node that works on its processors is at 100 % when all is well, and its capacity bounds its work."""
+    gpu_percent: Percent = 95.0
+    gpu_mem_percent: Percent = 98.0
+    memory_percent: Percent = 95.0
+    """A node above any of these in two heartbeats gets nothing new; 0: that figure doesn't count."""
+
+
+class PeerSettings(_Group):
+    """The sockets between instances."""
+
+    address: Annotated[str, Field(pattern=r"^$|^https?://[^/\s]+$")] = ""
+    """Where the other instances reach this one; empty: http://<this host's name or 127.0.0.1>:<port>."""
+    secret: SecretStr = SecretStr("")
+    """Shared by all instances; empty: derived from the store's epoch, which only they can read."""
+    queue_bytes: Bytes = 64 * 1024 * 1024
+    queue_messages: Count = 10_000
+    connect_ms: Milliseconds = 2_000
+
+
+class InstanceSettings(_Group):
+    """This process among the others."""
+
+    id: Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]{1,64})?$")] = ""
+    """Its name; empty: host name and a random part, so that two never share one."""
+    announce_ms: Milliseconds = 2_000
+    ttl_ms: Milliseconds = 10_000
+    sweep_ms: Milliseconds = 500
+
+
+class DrainSettings(_Group):
+    """How a planned stop goes."""
+
+    grace_ms: Milliseconds = 25_000
+    """From the signal to the exit; below Kubernetes' 30 s."""
+    reconnect_ms: MillisecondsOrOff = 1_000
+    """Clients are told to connect again after a random time up to this."""
+
+
+class AuthSettings(_Group):
+    """Who may come in; all empty: everybody (development)."""
+
+    secret: SecretStr = SecretStr("")
+    key_set: str = ""
+    issuer: str = ""
+    audience: str = ""
+    tenant_claim: str = "tenant"
+    node_secret: SecretStr = SecretStr("")
+    node_tokens: str = ""
+    origins: str = ""
+    """Origins of web pages that may connect, with commas between."""
+
+    def origin_list(self) -> tuple[str, ...]:
+        """Split ``origins``."""
+        return tuple(word.strip() for word in self.origins.split(",") if word.strip())
+
+
+class SchedulerSettings(BaseSettings):
+    """All settings. Build with :func:`load_settings`, which explains bad values."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="_", env_nested_max_split=1, frozen=True, extra="ignore"
+    )
+
+    host: str = "0.0.0.0"  # noqa: S104 - a server in a container listens on all addresses
+    port: Port = 5010
+    """Where existing pages and nodes look for a scheduler."""
+    redis: RedisGroup = RedisGroup()
+    http: HttpSettings = HttpSettings()
+    log: LogSettings = LogSettings()
+    session: SessionSettings = SessionSettings()
+    cut: CutSettings = CutSettings()
+    flow: FlowSettings = FlowSettings()
+    audio: AudioSettings = AudioSettings()
+    job: JobSettings = JobSettings()
+    nodes: NodesSettings = NodesSettings()
+    peer: PeerSettings = PeerSettings()
+    instance: InstanceSettings = InstanceSettings()
+    drain: DrainSettings = DrainSettings()
+    auth: AuthSettings = AuthSettings()
+
+
+def load_settings() -> SchedulerSettings:
+    """Read the settings from the environment.
+
+    :raises SettingsError: a value can't be used; the message names variable, value and what is wanted.
+    """
+    try:
+        return SchedulerSettings()
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(found) for found in error.errors(include_url=False))) from None
+
+
+def fields() -> Iterator[tuple[str, str, type[BaseModel]]]:
+    """List every setting: its variable, its field's name, and the model it is in."""
+    for name, info in SchedulerSettings.model_fields.items():
+        kind = info.annotation
+        if isinstance(kind, type) and issubclass(kind, _Group):
+            for inner in kind.model_fields:
+                yield f"{PREFIX}{name}_{inner}".upper(), inner, kind
+        else:
+            yield f"{PREFIX}{name}".upper(), name, SchedulerSettings
+
+
+def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """List variables that look like settings of a group and are none: spelling mistakes."""
+    known = {variable for variable, _, _ in fields()}
+    groups = tuple(f"{PREFIX}{name}_".upper() for name in SchedulerSettings.model_fields)
+    return sorted(name for name in environment if name.upper().startswith(groups) and name.upper() not in known)
+
+
+def _explain(found: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
+    path = [str(part) for part in found["loc"]][:2]
+    variable = PREFIX + "_".join(path).upper()
+    shown = "(hidden)" if _is_secret(path) else repr(str(found.get("input"))[:60])
+    return f"{variable}={shown}: {found['msg'][:200]}"
+
+
+def _is_secret(path: list[str]) -> bool:
+    model: type[BaseModel] = SchedulerSettings
+    for part in path:
+        info = model.model_fields.get(part)
+        if info is None:
+            return True
+        kind = info.annotation
+        if kind is SecretStr or SecretStr in get_args(kind) or get_origin(kind) is SecretStr:
+            return True
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            model = kind
+    return False

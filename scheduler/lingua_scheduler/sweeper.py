@@ -1,0 +1,55 @@
+"""Find what has come due in the store, and tell the owners. Every instance does it; each thing is done once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from typing import TYPE_CHECKING
+
+from lingua_scheduler.clock import now_ms
+from lingua_state.errors import StateError
+from lingua_state.sweep import sweep
+
+if TYPE_CHECKING:
+    from lingua_scheduler.carrier import Carrier
+    from lingua_scheduler.metrics import Metrics
+    from lingua_state.client import Store
+
+log = logging.getLogger(__name__)
+
+
+class Sweeper:
+    """Sweep every ``every_ms``, with jitter so that instances do not all come at once.
+
+    A store that was away has no heartbeats of that time: no node's lease is ended until ``lease_ms`` after it is back.
+    """
+
+    def __init__(self, store: Store, carrier: Carrier, metrics: Metrics, *, every_ms: int, lease_ms: int) -> None:
+        self._store = store
+        self._carrier = carrier
+        self._metrics = metrics
+        self._every_ms = every_ms
+        self._lease_ms = lease_ms
+        self._spare_until_ms = now_ms() + lease_ms
+
+    async def run(self) -> None:
+        """Sweep until cancelled."""
+        while True:
+            await asyncio.sleep(self._every_ms * random.uniform(0.5, 1.5) / 1000)
+            try:
+                while await self._once():
+                    pass
+            except StateError as error:
+                self._spare_until_ms = now_ms() + self._lease_ms
+                self._metrics.store_errors.of(error.code).inc()
+            except Exception:  # whatever one notice ran into: no sweep would ever follow
+                log.exception("a sweep failed")
+
+    async def _once(self) -> bool:
+        """Sweep once; True: there is more."""
+        swept = await sweep(self._store, expire_leases=now_ms() >= self._spare_until_ms)
+        self._carrier.tell([*swept.lost, *swept.ended, *swept.assigned])
+        for node_id in swept.expired_nodes:
+            log.warning("node lost: no heartbeat within its lease", extra={"node_id": node_id})
+        return swept.more

@@ -1,0 +1,90 @@
+"""A TCP proxy that breaks connections on purpose, and counts what it did: a test proves that the fault happened."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+class Proxy:
+    """Stands between a client and a server. Faults are switched by attribute while it runs.
+
+    ``lose_replies``: so many chunks of replies are thrown away, each with its connection, after the server has acted.
+    ``hold_replies``: replies are kept back and the connections stay open, as from a half-open peer.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self.port = 0
+        self.lose_replies = 0
+        self.hold_replies = False
+        self.lost = 0
+        self.held = 0
+        self.connections = 0
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    def cut(self) -> None:
+        """Reset every connection now."""
+        for writer in list(self._writers):
+            writer.transport.abort()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Carry one connection until either side ends it."""
+        self.connections += 1
+        try:
+            there, back = await asyncio.open_connection(*self._target)
+        except OSError:
+            writer.transport.abort()
+            return
+        pair = {writer, back}
+        self._writers |= pair
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._carry(reader, back, replies=False))
+                group.create_task(self._carry(there, writer, replies=True))
+        except* (OSError, EOFError):
+            pass
+        finally:
+            self._writers -= pair
+            for one in pair:
+                one.transport.abort()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, replies: bool) -> None:
+        while data := await reader.read(65_536):
+            if replies and self.lose_replies > 0:
+                self.lose_replies -= 1
+                self.lost += 1
+                break
+            if replies and self.hold_replies:
+                self.held += 1
+                continue
+            writer.write(data)
+            await writer.drain()
+        raise EOFError
+
+
+@contextlib.asynccontextmanager
+async def proxy_to(port: int, host: str = "127.0.0.1") -> AsyncIterator[Proxy]:
+    """Run a proxy on a free port."""
+    proxy = Proxy(host, port)
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        await proxy.serve(reader, writer)
+
+    server = await asyncio.start_server(accepted, "127.0.0.1", 0)
+    proxy.port = server.sockets[0].getsockname()[1]
+    try:
+        yield proxy
+    finally:
+        server.close()
+        proxy.cut()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,113 @@
+"""The doorkeeper before a real web server."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from kit.eventually import eventually
+from lingua_scheduler.doorkeeper import KEPT_S, Doorkeeper
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+async def _hold(request: web.Request) -> web.WebSocketResponse:
+    held = web.WebSocketResponse()
+    await held.prepare(request)
+    async for _ in held:
+        pass
+    return held
+
+
+async def _answer(request: web.Request) -> web.Response:
+    return web.Response(text=request.path)
+
+
+@asynccontextmanager
+async def door(keeper: Doorkeeper) -> AsyncIterator[tuple[web.Server, int]]:
+    app = web.Application(middlewares=[_refusals, keeper.admit])
+    app.router.add_get("/socket", _hold)
+    app.router.add_get("/plain", _answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    assert runner.server is not None
+    try:
+        yield runner.server, runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+@web.middleware
+async def _refusals(request: web.Request, handler: object) -> web.StreamResponse:
+    from lingua_scheduler.http.problems import problems
+
+    return await problems(request, handler)  # type: ignore[arg-type]  # aiohttp's own
+
+
+async def test_half_a_request_is_let_go_when_its_time_is_over() -> None:
+    keeper = Doorkeeper(10, 0)
+    async with door(keeper) as (server, port):
+        with socket.create_connection(("127.0.0.1", port)) as half:
+            half.sendall(b"GET /plain HTTP/1.1\r\nHost: here\r\n")
+            await eventually(lambda: len(server.connections) == 1)
+            keeper.look(server.connections, 100.0)
+            keeper.look(server.connections, 109.9)
+            assert len(server.connections) == 1
+            keeper.look(server.connections, 110.0)
+            await eventually(lambda: len(server.connections) == 0)
+
+
+async def test_an_open_socket_is_kept_however_long_it_is_open() -> None:
+    keeper = Doorkeeper(10, 0)
+    async with (
+        door(keeper) as (server, port),
+        aiohttp.ClientSession() as http,
+        http.ws_connect(f"http://127.0.0.1:{port}/socket") as held,
+    ):
+        for now_s in (0.0, 1e3, 1e6):
+            keeper.look(server.connections, now_s)
+        await held.ping()
+        assert not held.closed
+        assert len(server.connections) == 1
+
+
+async def test_a_connection_that_was_used_may_wait_longer_for_its_next_request() -> None:
+    keeper = Doorkeeper(10, 0)
+    async with door(keeper) as (server, port), aiohttp.ClientSession() as http:
+        async with http.get(f"http://127.0.0.1:{port}/plain") as answer:
+            assert await answer.text() == "/plain"
+        keeper.look(server.connections, 0.0)
+        keeper.look(server.connections, KEPT_S - 1)
+        assert len(server.connections) == 1
+        keeper.look(server.connections, KEPT_S)
+        await eventually(lambda: len(server.connections) == 0)
+
+
+async def test_an_address_gets_only_so_many_sockets_and_one_again_when_one_closes() -> None:
+    async with door(Doorkeeper(10, 2)) as (_, port), aiohttp.ClientSession() as http:
+        url = f"http://127.0.0.1:{port}"
+        held = [await http.ws_connect(url + "/socket") for _ in range(2)]
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await http.ws_connect(url + "/socket")
+        assert refused.value.status == 429
+        async with http.get(url + "/plain") as answer:
+            assert answer.status == 200, "requests are not sockets"
+        await held.pop().close()
+
+        async def let_in_again() -> bool:
+            with contextlib.suppress(aiohttp.WSServerHandshakeError):
+                held.append(await http.ws_connect(url + "/socket"))
+                return True
+            return False
+
+        await eventually(let_in_again)
+        for one in held:
+            await one.close()
