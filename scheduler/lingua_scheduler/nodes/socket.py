@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from aiohttp import WSMsgType, web
 
 from lingua_scheduler.handle import HANDLE
+from lingua_scheduler.lingering import LingeringSocket
 from lingua_scheduler.nodes.link import NodeLink
 from lingua_scheduler.nodes.member import Member, Replaced, close_of
 from lingua_scheduler.nodes.profile import node_profile
@@ -52,7 +53,7 @@ async def serve_node(request: web.Request) -> web.WebSocketResponse:
     if len(scheduler.nodes) >= scheduler.settings.nodes.limit:
         raise WireError(ErrorCode.SESSION_LIMIT, "this instance holds as many nodes as it may")
     settings = scheduler.settings.http
-    socket = web.WebSocketResponse(
+    socket = LingeringSocket(
         compress=False,
         heartbeat=settings.ping_ms / 1000,
         max_msg_size=settings.node_message_bytes + 1024,
@@ -62,6 +63,7 @@ async def serve_node(request: web.Request) -> web.WebSocketResponse:
     await socket.prepare(request)
     connection = NodeConnection(scheduler, socket, request, identity)
     await connection.run()
+    await socket.linger()
     return socket
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from aiohttp import WSMsgType, web
 
 from lingua_scheduler.handle import HANDLE
+from lingua_scheduler.lingering import LingeringSocket
 from lingua_scheduler.pump import Pump
 from lingua_scheduler.sessions.session import Session
 from lingua_scheduler.sessions.teller import Teller
@@ -48,7 +49,7 @@ async def serve_session(request: web.Request) -> web.WebSocketResponse:
         raise WireError(ErrorCode.SESSION_LIMIT, "this instance holds as many sessions as it may")
     identity = await scheduler.auth.client(request.headers)
     settings = scheduler.settings.http
-    socket = web.WebSocketResponse(
+    socket = LingeringSocket(
         compress=False,
         heartbeat=settings.ping_ms / 1000,
         max_msg_size=max(settings.json_audio_bytes, settings.frame_bytes) + 1024,
@@ -59,6 +60,7 @@ async def serve_session(request: web.Request) -> web.WebSocketResponse:
     await socket.prepare(request)
     scheduler.sessions.opening += 1
     await ClientConnection(scheduler, socket, request, identity).run()
+    await socket.linger()
     return socket
 
 

@@ -167,7 +167,7 @@ async def test_a_message_of_many_megabytes_is_cut_off(scheduler: SchedulerProces
     assert bystander.is_open
     async with Client(scheduler.url) as client:
         await client.open(EN, ES)
-        await client.send_raw(text(CHUNK, payload="A" * (3 * 1024 * 1024)))
+        await client.send_raw(text(CHUNK, payload="A" * (48 * 1024 * 1024)))
         assert await client.closed() == 1009
 
 
