@@ -39,6 +39,18 @@ class SessionReplaced(StateError):
     code = "replaced"
 
 
+class SessionMissing(StateError):
+    """The session was closed, or nobody resumed it in time."""
+
+    code = "session_missing"
+
+
+class TokenRefused(StateError):
+    """The resume token is not the session's, or was used before."""
+
+    code = "refused"
+
+
 class ForeignSession(StateError):
     """The session belongs to another tenant. Outside, say the same as for a session that does not exist."""
 

@@ -220,6 +220,7 @@ class DispatchRequest:
     expected_ms: int = 0
     max_attempts: int = 3
     exclude: tuple[str, ...] = ()
+    """Nodes that must not have it; ``@`` and the name of an instance: all that are connected there."""
     audio_ms: int = 0
     audio_format: str = "pcm16"
     sample_rate: int = 16_000
@@ -439,6 +440,37 @@ class SessionRecord:
     created_ms: int
     touched_ms: int
     trace_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeptEvent:
+    """Something a client was told, kept until it has it. ``entry`` is text that only the scheduler reads."""
+
+    seq: int
+    entry: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How far a session's client was told: the last event, the last one it surely has, the first sample that no outcome
+    stands for, the index after the last outcome."""
+
+    seq: int
+    acked: int
+    consumed: int
+    next_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """A session as its new connection finds it. ``instance_before`` held the connection before."""
+
+    generation: int
+    instance_before: str
+    seq: int
+    consumed: int
+    next_index: int
+    events: tuple[KeptEvent, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,23 @@ import re
 import secrets
 from typing import TYPE_CHECKING
 
-from lingua_state.errors import ForeignSession, SessionReplaced, StoreFault
-from lingua_state.models import SessionRecord
+from lingua_state.errors import ForeignSession, SessionMissing, SessionReplaced, StoreFault, TokenRefused
+from lingua_state.models import KeptEvent, Resumed, SessionRecord
 from lingua_state.pages import BadCursor, Page
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from lingua_state.client import Store
+    from lingua_state.models import Told
     from lingua_state.multiplexed import Reply, Word
 
+_REFUSED = {
+    "missing": SessionMissing,
+    "foreign": ForeignSession,
+    "refused": TokenRefused,
+    "replaced": SessionReplaced,
+}
 _NOT_OURS = frozenset({"replaced", "missing"})
 _CURSOR = re.compile(r"(\d{1,15})~(\S{1,200})")
 
@@ -32,11 +39,14 @@ async def attach(  # noqa: PLR0913  (each is a field of the record; all are name
     trace_id: str,
     ttl_ms: int,
     after: int = 0,
+    subject: str = "",
+    token: str = "",
 ) -> int:
     """Make the caller the session's only live connection and return its generation; the newest wins.
 
     :param ttl_ms: how long the record outlives the last :func:`touch`.
     :param after: the generation the caller held, when the store lost its past and is told again.
+    :param token: SHA-256 of the token with which it may be resumed by the same ``subject``; empty: not at all.
     :raises SessionReplaced: a later attach came before this one's answer.
     :raises ForeignSession: the session belongs to another tenant.
 
@@ -45,12 +55,63 @@ async def attach(  # noqa: PLR0913  (each is a field of the record; all are name
     keys = [store.keys.session(session_id), store.keys.sessions()]
     op = secrets.token_hex(8)
     args: list[Word] = [session_id, instance_id, tenant, source, target, mode, trace_id, ttl_ms, op, after]
+    args += [subject, token]
     outcome, *rest = await store.scripts.run("session_attach", keys, args)
     if outcome == "replaced":
         raise SessionReplaced(session_id)
     if outcome == "foreign":
         raise ForeignSession(session_id)
     return int(rest[0])
+
+
+async def resume(  # noqa: PLR0913  (all are named by the caller)
+    store: Store,
+    *,
+    session_id: str,
+    instance_id: str,
+    tenant: str,
+    subject: str,
+    token: str,
+    next_token: str,
+    ttl_ms: int,
+    last_seq: int = 0,
+) -> Resumed:
+    """Take the session over with its resume token, which is used up; older connections don't count any more.
+
+    :param token: SHA-256 of the token that the client shows; ``next_token`` of the one it gets.
+    :param last_seq: the last event the client has; the kept ones after it are returned.
+    :raises SessionMissing: it was closed, or nobody resumed it in time.
+    :raises ForeignSession: it belongs to somebody else.
+    :raises TokenRefused: the token is not the session's, or was used before; the session goes on where it is.
+    :raises SessionReplaced: a later attach came before this one's answer.
+
+    The rule is in ``scripts/session_resume.lua``.
+    """
+    keys = [store.keys.session(session_id), store.keys.sessions(), store.keys.session_events(session_id)]
+    op = secrets.token_hex(8)
+    args: list[Word] = [session_id, instance_id, tenant, subject, token, next_token, ttl_ms, op, last_seq]
+    outcome, *rest = await store.scripts.run("session_resume", keys, args)
+    if outcome != "ok":
+        raise _REFUSED.get(outcome, StoreFault)(session_id)
+    generation, before, seq, consumed, next_index, events = rest
+    kept = tuple(_event(identifier, fields) for identifier, fields in events)
+    return Resumed(int(generation), before, int(seq), int(consumed), int(next_index), kept)
+
+
+async def keep(
+    store: Store, session_id: str, generation: int, told: Told, events: Sequence[KeptEvent], *, ttl_ms: int, limit: int
+) -> bool:
+    """Keep events that the client may not have yet. False: a later attach holds the session, or it is gone.
+
+    :param ttl_ms: how long text is kept; 0: only where the session is, no text.
+
+    The rule is in ``scripts/session_events.lua``.
+    """
+    keys = [store.keys.session(session_id), store.keys.session_events(session_id)]
+    args: list[Word] = [generation, told.acked, told.seq, told.consumed, told.next_index, ttl_ms, limit]
+    for event in events:
+        args += [event.seq, event.entry]
+    return _done(await store.scripts.run("session_events", keys, args))
 
 
 async def touch(store: Store, session_id: str, generation: int, ttl_ms: int) -> bool:
@@ -96,6 +157,10 @@ async def count(store: Store) -> int:
     seconds, micros = await store.call("TIME")
     now_ms = int(seconds) * 1000 + int(micros) // 1000
     return int(await store.call("ZCOUNT", store.keys.sessions(), f"({now_ms}", "+inf"))
+
+
+def _event(identifier: str, fields: Sequence[str]) -> KeptEvent:
+    return KeptEvent(int(identifier.partition("-")[0]), fields[1])
 
 
 def _done(reply: list[Reply]) -> bool:

@@ -15,6 +15,8 @@ ARGV[7]   trace_id
 ARGV[8]   ttl_ms       integer > 0: how long the record outlives the last sign of life
 ARGV[9]   op           random, one per attach: the same one again gets the same answer
 ARGV[10]  after        the generation the caller held before the store lost its past, else 0
+ARGV[11]  subject      who speaks, as the credential says: only the same may resume it
+ARGV[12]  token        SHA-256 of the resume token, or "": it can't be resumed
 
 Returns  {"ok", generation}
          {"replaced", generation}  this attach was done, and a later one holds the session since
@@ -42,7 +44,8 @@ if not old[1] then
   redis.call("HSET", KEYS[1], "created_ms", now, "utterances", 0)
 end
 redis.call("HSET", KEYS[1], "instance_id", ARGV[2], "generation", generation, "tenant", ARGV[3], "source", ARGV[4],
-  "target", ARGV[5], "mode", ARGV[6], "trace_id", ARGV[7], "touched_ms", now, "op", ARGV[9], "op_before", old[2] or "")
+  "target", ARGV[5], "mode", ARGV[6], "trace_id", ARGV[7], "touched_ms", now, "op", ARGV[9], "op_before", old[2] or "",
+  "subject", ARGV[11], "token", ARGV[12])
 redis.call("PEXPIREAT", KEYS[1], expires_ms)
 redis.call("ZADD", KEYS[2], expires_ms, ARGV[1])
 -- Sessions whose instance died leave the index here, a few at each attach.
