@@ -79,6 +79,8 @@ class Metrics:
         self._edges()
 
     def _sessions(self) -> None:
+        #: The sum of the next one, there from the start: an autoscaler that reads one sample can use no labels.
+        self.sessions_held = Gauge("lingua_sessions", "Sessions held by this instance", registry=self.registry)
         #: Labels: profile (base, extended).
         self.sessions_active = self._gauge("sessions_active", "Sessions held by this instance", ("profile",))
         #: Labels: profile.

@@ -211,3 +211,19 @@ async def test_a_job_dispatched_over_http_is_done_and_can_be_looked_at(two: Clus
             return bool((await ask(two.schedulers[1], f"/api/v1/jobs/{told['job_id']}"))[1]["status"] == "completed")
 
         await eventually(completed)
+
+
+async def test_an_autoscaler_reads_the_sessions_of_an_instance_as_one_sample(
+    two: Cluster, pair: tuple[str, str]
+) -> None:
+    scheduler = two.schedulers[0]
+    before = scheduler.metric("lingua_sessions")
+    async with (
+        Node(two.urls[0], pair[:1], pair[1:]),
+        Client(scheduler.url) as one,
+        Client(scheduler.url, extensions=()) as other,
+    ):
+        await one.open(*pair)
+        await other.open(*pair)
+        assert scheduler.metric("lingua_sessions") == before + 2
+    await eventually(lambda: scheduler.metric("lingua_sessions") == before, what="both are gone")

@@ -137,4 +137,5 @@ class SessionHub:
 
     def _show(self) -> None:
         names = Counter(session.terms.profile.name for session in self._sessions.values())
+        self._metrics.sessions_held.set(len(self._sessions))
         self._metrics.sessions_active.replace({"base": names["base"], "extended": names["extended"]})
