@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 ARGS ?=
+ROW ?=
+SEED ?=
 BIN := .venv/bin
 
 .PHONY: help
@@ -16,13 +18,18 @@ demo: ## Translate a real recording through the whole system (ARGS=--keep leaves
 .PHONY: test
 test: ## Set up and pass the tests (ARGS go to pytest)
 	@setup/run test
-	$(BIN)/pytest -m "not slow and not search" $(ARGS)
+	$(BIN)/pytest -m "not slow and not search and not fault" $(ARGS)
 
 .PHONY: test-slow
 test-slow: ## The slow suites: long property tests, models, the decoders' fuzzers
 	@setup/run slow
 	$(BIN)/pytest -m slow $(ARGS)
 	$(BIN)/python tests/wire/fuzz_decoders.py -max_total_time=$(or $(FUZZ_SECONDS),60)
+
+.PHONY: faults
+faults: ## Break the running system in every known way while people talk (ROW=F6,F15 picks, SEED=7 repeats)
+	@setup/run test
+	LINGUA_ROW=$(ROW) LINGUA_SEED=$(SEED) $(BIN)/pytest tests/faults $(ARGS)
 
 .PHONY: search
 search: ## Search the state scripts for an order of calls that breaks an invariant (minutes; prints how to repeat)

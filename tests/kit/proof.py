@@ -39,6 +39,11 @@ def proof(session_id: str, index: int, audio: bytes) -> str:
     return f"{TEXT_MARK} {hmac.new(_KEY, said, hashlib.sha256).hexdigest()}"
 
 
+def proof_of_audio(audio: bytes) -> str:
+    """Tell what a node must say about this audio, whichever utterance it became; no two utterances share their audio."""
+    return f"{TEXT_MARK} {hmac.new(_KEY, hashlib.sha256(audio).digest(), hashlib.sha256).hexdigest()}"
+
+
 def speech_of(text: str, ms: int = 20) -> bytes:
     """Make the speech that belongs to a text."""
     sound = AUDIO_MARK + hashlib.sha256(text.encode()).digest()

@@ -1,0 +1,167 @@
+"""People who talk through the client library while things break: what each of them said, and what each of them heard.
+
+Each utterance is unlike any other, and a node's answer proves the audio, so an answer that a person should not have
+heard, or heard twice, shows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from kit.proof import proof_of_audio, utterance
+from lingua_client import Failed, LinguaError, Missing, Result, SessionSettings, connect
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import AsyncIterator
+
+    from lingua_client import Session
+
+_CHUNK_BYTES = 3_200
+_OUTCOME_S = 90.0
+
+
+@dataclass(slots=True)
+class Spoken:
+    """One utterance and what came of it."""
+
+    said_s: float
+    answers: list[float] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+
+    @property
+    def wait_s(self) -> float:
+        """Tell how long its first answer took."""
+        return self.answers[0] - self.said_s
+
+
+class Talker:
+    """One person. ``broken`` are the reasons for which the library gave a session up."""
+
+    def __init__(self, url: str, pair: tuple[str, str], source: random.Random, pause_s: float) -> None:
+        self.spoken: dict[str, Spoken] = {}
+        self.strays: list[str] = []
+        self.broken: list[str] = []
+        self._url = url
+        self._pair = pair
+        self._source = source
+        self._pause_s = pause_s
+        self._news = asyncio.Event()
+
+    async def talk(self, until: asyncio.Event) -> None:
+        """Say one utterance after the other until told to end, and hear what is owed."""
+        while not until.is_set():
+            try:
+                await self._session(until)
+            except LinguaError as error:
+                self.broken.append(error.code)
+                await asyncio.sleep(self._source.random() * 0.2)
+
+    async def _session(self, until: asyncio.Event) -> None:
+        settings = SessionSettings(vad_silence_ms=0, connect_timeout_s=60.0)
+        async with connect(self._url, source=self._pair[0], target=self._pair[1], settings=settings) as session:
+            hearing = asyncio.create_task(self._hear(session))
+            try:
+                while not until.is_set() and not hearing.done():
+                    await self._say(session)
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(until.wait(), self._source.random() * 2 * self._pause_s)
+                if not hearing.done():
+                    await session.close()
+            finally:
+                hearing.cancel()
+                heard = (await asyncio.gather(hearing, return_exceptions=True))[0]
+            if isinstance(heard, LinguaError):
+                raise heard
+
+    async def _say(self, session: Session) -> None:
+        audio = utterance(self._source.randrange(300, 700, 20), self._source)
+        spoken = self.spoken[proof_of_audio(audio)] = Spoken(time.monotonic())
+        for at in range(0, len(audio), _CHUNK_BYTES):
+            await session.send(audio[at : at + _CHUNK_BYTES])
+        await session.finalize()
+        spoken.said_s = time.monotonic()
+        async with asyncio.timeout(_OUTCOME_S):
+            while not spoken.answers and not spoken.refusals:
+                self._news.clear()
+                await self._news.wait()
+
+    async def _hear(self, session: Session) -> None:
+        try:
+            async for event in session:
+                self._note(event)
+                self._news.set()
+        finally:
+            for spoken in self.spoken.values():
+                if not spoken.answers and not spoken.refusals:
+                    spoken.refusals.append("session over")
+            self._news.set()
+
+    def _note(self, event: object) -> None:
+        if isinstance(event, Result):
+            spoken = self.spoken.get(event.translation)
+            if spoken is None:
+                self.strays.append(event.translation)
+            else:
+                spoken.answers.append(time.monotonic())
+        elif isinstance(event, Missing) or (isinstance(event, Failed) and not event.resent):
+            owed = [spoken for spoken in self.spoken.values() if not spoken.answers and not spoken.refusals]
+            word = event.reason if isinstance(event, Missing) else event.code
+            (owed[0].refusals if owed else self.strays).append(word)
+
+
+@dataclass(slots=True)
+class Crowd:
+    """Everybody, and the sums over them."""
+
+    talkers: list[Talker]
+    _until: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def spoken(self) -> list[Spoken]:
+        """List every utterance."""
+        return [spoken for talker in self.talkers for spoken in talker.spoken.values()]
+
+    @property
+    def answered(self) -> int:
+        """Count the utterances that have an answer."""
+        return sum(1 for spoken in self.spoken if spoken.answers)
+
+    def worst_wait_s(self) -> float:
+        """Tell the longest time that anybody waited for an answer."""
+        return max((spoken.wait_s for spoken in self.spoken if spoken.answers), default=0.0)
+
+    def violations(self) -> list[str]:
+        """Name what nobody may ever see: an answer twice, and an answer to somebody else's speech."""
+        found = [f"answered {len(spoken.answers)} times" for spoken in self.spoken if len(spoken.answers) > 1]
+        return found + [f"heard what was not said: {stray}" for talker in self.talkers for stray in talker.strays]
+
+    def lost(self) -> list[str]:
+        """Name what came of utterances that were never answered."""
+        return [", ".join(spoken.refusals) or "nothing" for spoken in self.spoken if not spoken.answers]
+
+    def broken(self) -> list[str]:
+        """List why sessions were given up."""
+        return [reason for talker in self.talkers for reason in talker.broken]
+
+
+@contextlib.asynccontextmanager
+async def crowd(
+    url: str, pair: tuple[str, str], count: int, source: random.Random, pause_s: float = 0.5
+) -> AsyncIterator[Crowd]:
+    """Let ``count`` people talk until the block ends, then let each finish what was begun."""
+    made = Crowd([Talker(url, pair, source, pause_s) for _ in range(count)])
+    tasks = [asyncio.create_task(talker.talk(made._until)) for talker in made.talkers]
+    try:
+        yield made
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+    made._until.set()
+    await asyncio.gather(*tasks)

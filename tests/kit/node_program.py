@@ -1,0 +1,110 @@
+"""node_program.py URL NODE_ID HISTORY [--hears L] [--speaks L] [--capacity N] [--delay-ms N] [--base]: a node.
+
+It proves what it heard (kit.proof), comes back with full jitter when its connection ends, beats as often as it is asked
+to, and appends to HISTORY one JSON line for each thing that happened: registered, job, result, lost. Speech that begins
+with the poison stamp ends the process at once. SIGTERM ends it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from kit.nodes import EXTENSIONS, Job, Node
+from kit.proof import proof_of_audio
+
+#: Speech of this kind kills every node that hears it.
+POISON = b"PoisonPoisonPoison"
+_LONGEST_PAUSE_S = 2.0
+
+
+class NodeProgram:
+    """The life of one node: connect, work, come back."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
+        self._history = Path(options.history)
+        self._tries = 0
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            with contextlib.suppress(OSError, aiohttp.ClientError, AssertionError):
+                await self._once()
+            self.note("lost")
+            self._tries = min(self._tries + 1, 5)
+            await asyncio.sleep(random.uniform(0, min(_LONGEST_PAUSE_S, 0.1 * 2**self._tries)))
+
+    async def _once(self) -> None:
+        options = self._options
+        node = Node(
+            options.url, tuple(options.hears.split(",")), tuple(options.speaks.split(",")), self._work,
+            node_id=options.node_id, capacity=options.capacity, extensions=() if options.base else EXTENSIONS,
+        )  # fmt: skip
+        async with node:
+            self._tries = 0
+            self.note("registered")
+            every_s = node.all("node_register_ack")[-1].get("heartbeat_ms", 15_000) / 1000
+            beating = asyncio.create_task(_beat(node, every_s))
+            try:
+                await node.closed(within_s=24 * 3600)
+            finally:
+                beating.cancel()
+                await asyncio.gather(beating, return_exceptions=True)
+
+    async def _work(self, node: Node, job: Job) -> None:
+        self.note("job", job_id=job.job_id, attempt=job.assign["attempt_id"], session=job.assign["session_id"])
+        if job.audio.startswith(POISON):
+            os._exit(66)
+        await node.ack(job)
+        await asyncio.sleep(self._options.delay_ms / 1000)
+        if job.open:
+            await node.result(job, text_translated=proof_of_audio(job.audio))
+            self.note("result", job_id=job.job_id, attempt=job.assign["attempt_id"])
+
+    def note(self, event: str, **more: Any) -> None:
+        """Append to the history."""
+        with self._history.open("a") as sink:
+            sink.write(
+                json.dumps({"at_s": time.monotonic(), "node": self._options.node_id, "event": event} | more) + "\n"
+            )
+
+
+async def _beat(node: Node, every_s: float) -> None:
+    while True:
+        await asyncio.sleep(every_s)
+        await node.beat()
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("url", "node_id", "history"):
+        parser.add_argument(name)
+    parser.add_argument("--hears", default="en")
+    parser.add_argument("--speaks", default="es")
+    parser.add_argument("--capacity", type=int, default=4)
+    parser.add_argument("--delay-ms", type=int, default=100)
+    parser.add_argument("--base", action="store_true")
+    return parser.parse_args()
+
+
+async def main() -> None:
+    """Run until SIGTERM."""
+    working = asyncio.create_task(NodeProgram(_options()).run())
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, working.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await working
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

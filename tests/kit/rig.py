@@ -1,0 +1,141 @@
+"""The whole system as processes for one fault: a store with a disk, schedulers behind one address, nodes, and people.
+
+A row of the catalogue (docs/guarantees.md) breaks something while people talk, proves that it was broken, and leaves
+the rest to :meth:`Rig.settle`: nobody heard anything twice or what was not meant for them, nothing is left over, all counts
+are right, no log holds speech or a traceback.
+"""
+
+from __future__ import annotations
+
+import random
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from kit.aftermath import keepers, leftovers, miscounts, overruns
+from kit.balancer import Balancer, balancer
+from kit.crowd import Crowd, crowd
+from kit.eventually import eventually
+from kit.fleet import Fleet, fleet
+from kit.proof import marks
+from kit.schedulers import SchedulerProcess, assert_no_marks, dump, start_scheduler
+from kit.store_process import StoreProcess, store_process
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+PAIR = ("en", "es")
+_START_S = 60.0
+#: Until everything that was begun before the fault has ended: a job may take three attempts.
+_QUIET_S = 90.0
+
+
+@dataclass
+class Rig:
+    """What runs. ``figures`` are what the row measured; they go into the report."""
+
+    directory: Path
+    source: random.Random
+    store: StoreProcess
+    schedulers: list[SchedulerProcess]
+    settings: dict[str, object]
+    store_url: str
+    front: Balancer | None = None
+    team: Fleet = field(default_factory=Fleet)
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        """Tell the one address of all schedulers."""
+        assert self.front is not None
+        return self.front.url
+
+    def running(self) -> list[str]:
+        """List the addresses of the schedulers whose process is there."""
+        return [scheduler.url for scheduler in self.schedulers if scheduler.process.poll() is None]
+
+    async def add_scheduler(self, **settings: object) -> SchedulerProcess:
+        """Start one more and wait until it is ready."""
+        name = f"scheduler-{len(self.schedulers)}"
+        made = start_scheduler(self.directory, self.store_url, name, **(self.settings | settings))
+        self.schedulers.append(made)
+        await eventually(made.is_ready, within_s=_START_S, what=f"{name} is ready")
+        return made
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Sum a metric over all schedulers that run."""
+        alive = [scheduler for scheduler in self.schedulers if scheduler.process.poll() is None]
+        return sum(scheduler.metric(name, **labels) for scheduler in alive)
+
+    @asynccontextmanager
+    async def people(self, count: int = 12, pause_s: float = 0.3) -> AsyncIterator[Crowd]:
+        """Let people talk while the block runs; each has heard at least one answer when it begins."""
+        async with crowd(self.url, PAIR, count, self.source, pause_s) as talking:
+            await eventually(
+                lambda: all(any(said.answers for said in talker.spoken.values()) for talker in talking.talkers),
+                within_s=60, what="everybody heard an answer",
+            )  # fmt: skip
+            yield talking
+        self.figures |= {"said": len(talking.spoken), "worst_wait_s": round(talking.worst_wait_s(), 2)}
+
+    async def settle(self, talking: Crowd, *, lost: int = 0) -> None:
+        """Wait for quiet and check what must always hold; at most ``lost`` utterances may have no answer."""
+        assert talking.violations() == []
+        gone = talking.lost()
+        self.figures["lost"] = len(gone)
+        assert len(gone) <= lost, (gone, talking.broken())
+        with self.store.client() as client:
+            await eventually(lambda: leftovers(client) == [], within_s=_QUIET_S, what="nothing is left over")
+            assert miscounts(client) == []
+            assert keepers(client) == []
+        assert overruns(self.team.executions()) == []
+        self._assert_clean()
+
+    def _assert_clean(self) -> None:
+        with self.store.client() as client:
+            client.connection_pool.connection_kwargs["decode_responses"] = False
+            assert_no_marks("the store", dump(client), marks())
+        for scheduler in self.schedulers:
+            raw = scheduler.log.read_bytes()
+            assert_no_marks(f"the log of {scheduler.name}", [raw], marks())
+            assert b"Traceback" not in raw, raw.decode()[-4000:]
+
+
+@asynccontextmanager
+async def rig(
+    directory: Path, seed: int, *, schedulers: int = 2, nodes: int = 4, delay_ms: int = 100, **settings: object
+) -> AsyncIterator[Rig]:
+    """Run a store, ``schedulers`` and ``nodes``; ``settings`` are the schedulers' (``job_wait_ms=5000``)."""
+    async with AsyncExitStack() as stack:
+        store = stack.enter_context(store_process(directory / "store"))
+        made = Rig(directory, random.Random(seed), store, [], settings, store.url)
+        stack.enter_context(_stopping(made))
+        for _ in range(schedulers):
+            await made.add_scheduler()
+        made.front = await stack.enter_async_context(balancer(made.running, random.Random(seed)))
+        # The nodes are processes that dial the balancer in this one: they are started without being waited for here.
+        made.team = await _team(stack, made, nodes, delay_ms)
+        yield made
+
+
+async def _team(stack: AsyncExitStack, made: Rig, nodes: int, delay_ms: int) -> Fleet:
+    team = stack.enter_context(fleet(made.directory / "nodes", made.url, nodes, delay_ms=delay_ms))
+    await eventually(
+        lambda: all(node.events("registered") for node in team.nodes), within_s=_START_S, what="all nodes are in"
+    )
+    return team
+
+
+def _stopping(made: Rig) -> ExitStack:
+    stack = ExitStack()
+
+    def stop() -> None:
+        for scheduler in made.schedulers:
+            if scheduler.process.poll() is None:
+                scheduler.terminate()
+        for scheduler in made.schedulers:
+            scheduler.wait()
+
+    stack.callback(stop)
+    return stack
