@@ -82,6 +82,9 @@ FROM_CLIENT: dict[str, Example] = {
         "session_id": "s-0",
         "resume_token": "token",
         "last_seq": 7,
+        "from_sample": 16000,
+        "from_index": 1,
+        "held_sample": 8000,
     },
     "audio_chunk": {
         **SESSION,
@@ -108,6 +111,7 @@ FROM_CLIENT: dict[str, Example] = {
         "from_sample": 16000,
     },
     "client_heartbeat": {**SESSION, "timestamp": 1732171286000},
+    "event_ack": {**SESSION, "last_seq": 7},
     "session_update": {
         **SESSION,
         "src_lang": "en",
@@ -142,7 +146,13 @@ TO_CLIENT: dict[str, Example] = {
         "resume_token": "token",
         "instance_id": "i-1",
     },
-    "session_resumed": {**SESSION, **TRACE, "resume_from_sample": 0, "resume_token": "token"},
+    "session_resumed": {
+        **SESSION,
+        **TRACE,
+        "resume_from_sample": 0,
+        "next_utterance_index": 3,
+        "resume_token": "token",
+    },
     "asr_partial": {
         **SESSION,
         **TRACE,
@@ -178,8 +188,17 @@ TO_CLIENT: dict[str, Example] = {
         "stable": "hola",
         "tentative": "",
         "seq": 2,
+        "consumed": 48000,
     },
-    "missing_result": {**SESSION, **TRACE, "utterance_index": 0, "reason": "timeout", "created_at_ms": 1, "seq": 3},
+    "missing_result": {
+        **SESSION,
+        **TRACE,
+        "utterance_index": 0,
+        "reason": "timeout",
+        "created_at_ms": 1,
+        "seq": 3,
+        "consumed": 9,
+    },
     "ui_event": {
         **SESSION,
         **TRACE,
@@ -214,6 +233,7 @@ TO_CLIENT: dict[str, Example] = {
         "utterance_index": 1,
         "client_utterance_id": "u-2",
         "seq": 5,
+        "consumed": 48000,
     },
     "utterance_failed": {
         **SESSION,
@@ -225,6 +245,7 @@ TO_CLIENT: dict[str, Example] = {
         "resend_to_sample": 16000,
         "client_utterance_id": "u-1",
         "seq": 6,
+        "consumed": 48000,
     },
     "going_away": {**SESSION, "reason": "drain", "deadline_ms": 60000, "reconnect_after_ms": 100},
     "room_create_ack": {**ROOM, "room_id": "r-1"},

@@ -39,6 +39,7 @@ CATALOGUE: Final[Mapping[Direction, Models]] = MappingProxyType(
             session.AudioChunk,
             session.Utterance,
             session.ClientHeartbeat,
+            session.EventAck,
             session.SessionUpdate,
             session.SessionClose,
             session.TtsStarted,

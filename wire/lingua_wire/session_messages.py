@@ -129,6 +129,9 @@ class SessionInit(LanguageSettings):
     session_id: Id | None = None
     resume_token: Name | None = None
     last_seq: Count | None = None
+    from_sample: Count | None = None
+    from_index: Count | None = None
+    held_sample: Count | None = None
 
 
 class AudioChunk(Message):
@@ -168,6 +171,14 @@ class ClientHeartbeat(Message):
     type: ClassVar[str] = "client_heartbeat"
     session_id: Id
     timestamp: Clock
+
+
+class EventAck(Message):
+    """Extension: the client has every event up to this number."""
+
+    type: ClassVar[str] = "event_ack"
+    session_id: Id
+    last_seq: Count
 
 
 class SessionClose(Message):
@@ -236,6 +247,7 @@ class SessionResumed(Message):
     type: ClassVar[str] = "session_resumed"
     session_id: Id
     resume_from_sample: Count
+    next_utterance_index: Count | None = None
     resume_token: Name | None = None
     trace_id: Id | None = None
 
@@ -302,6 +314,7 @@ class TranslationResult(Quality):
     stable: Text | None = None
     tentative: Text | None = None
     seq: Count | None = None
+    consumed: Count | None = None
 
 
 class MissingResult(Message):
@@ -315,6 +328,7 @@ class MissingResult(Message):
     trace_id: Id | None = None
     # extensions
     seq: Count | None = None
+    consumed: Count | None = None
 
 
 class UiEvent(Message):
@@ -416,6 +430,7 @@ class UtteranceSkipped(Message):
     utterance_index: Count | None = None
     client_utterance_id: Id | None = None
     seq: Count | None = None
+    consumed: Count | None = None
 
 
 class UtteranceFailed(Message):
@@ -431,6 +446,7 @@ class UtteranceFailed(Message):
     resend_to_sample: Count | None = None
     client_utterance_id: Id | None = None
     seq: Count | None = None
+    consumed: Count | None = None
 
 
 class GoingAway(Message):
