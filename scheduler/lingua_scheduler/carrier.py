@@ -44,7 +44,10 @@ class PeerSide(Protocol):
     """Who reaches other instances."""
 
     def send(self, instance_id: str, item: Delivery | Refusal | Recall | Said | Notice) -> bool:
-        """Queue an item for another instance; False: it can't be reached."""
+        """Queue an item for another instance; False: it can't be reached, or no more may wait for it."""
+
+    def unreachable(self) -> tuple[str, ...]:
+        """List the instances that can't be reached."""
 
 
 class Carrier:
@@ -66,6 +69,10 @@ class Carrier:
             self.receive(delivery)
         elif not self._peers.send(instance_id, delivery):
             self.undelivered(delivery)
+
+    def avoided(self) -> tuple[str, ...]:
+        """Name the instances whose nodes are no use for a new job, as the store's ``exclude`` has it."""
+        return tuple(f"@{name}" for name in self._peers.unreachable())
 
     def recall(self, instance_id: str, recall: Recall) -> None:
         """Take a job back from its node."""

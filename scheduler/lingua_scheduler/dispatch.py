@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from lingua_scheduler.settings import SchedulerSettings
     from lingua_scheduler.work import Asker, Notice, Outcome, Refusal, Said, Work
     from lingua_state.client import Store
+    from lingua_state.models import DispatchRequest
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +161,7 @@ class Dispatcher:
     async def _dispatch(self, job: Job) -> None:
         began_s = time.perf_counter()
         try:
-            answer = await state.dispatch(self._store, job.work.request)
+            answer = await state.dispatch(self._store, self._request(job))
         except StateError as error:
             self._metrics.dispatch_seconds.of("store_error").observe(time.perf_counter() - began_s)
             raise error from None
@@ -168,6 +170,10 @@ class Dispatcher:
         )
         self._metrics.dispatch_seconds.of(outcome).observe(time.perf_counter() - began_s)
         await self._follow(job, answer)
+
+    def _request(self, job: Job) -> DispatchRequest:
+        avoided, request = self._carrier.avoided(), job.work.request
+        return replace(request, exclude=(*request.exclude, *avoided)) if avoided else request
 
     async def _follow(self, job: Job, answer: Assigned | Waiting | EndedJob | JobRecord) -> None:
         """Act on the store's answer to a dispatch or a failover."""
@@ -285,7 +291,12 @@ class Dispatcher:
     async def _fail_over(self, job: Job, reason: str) -> None:
         try:
             answer = await jobs.failover(
-                self._store, job.job_id, job.attempt_id, reason=reason.lower(), wait_ms=self._settings.wait_ms
+                self._store,
+                job.job_id,
+                job.attempt_id,
+                reason=reason.lower(),
+                exclude=self._carrier.avoided(),
+                wait_ms=self._settings.wait_ms,
             )
         except JobMissing:
             await self._begin_again(job)

@@ -7,6 +7,7 @@ import logging
 import random
 from typing import TYPE_CHECKING
 
+from lingua_scheduler.clock import now_ms
 from lingua_state import instances, pools
 from lingua_state.epoch import ensure_epoch
 from lingua_state.errors import StateError
@@ -18,6 +19,8 @@ log = logging.getLogger(__name__)
 
 #: The figures of the whole cell are read at each of so many rounds.
 _FIGURES_EVERY = 3
+#: The way to an instance that is gone is forgotten when it was not used for so long.
+_FORGOTTEN_MS = 120_000
 
 
 class Presence:
@@ -84,3 +87,5 @@ class Presence:
             self._scheduler.metrics.waiting_jobs.set(sum(depth for _, depth, _ in depths))
             oldest_ms = max((oldest for _, _, oldest in depths), default=0)
             self._scheduler.metrics.oldest_wait_seconds.set(oldest_ms / 1000)
+            living = {one.instance_id for one in await instances.live(self._scheduler.store)}
+            self._scheduler.peers.forget(living, idle_since_ms=now_ms() - _FORGOTTEN_MS)

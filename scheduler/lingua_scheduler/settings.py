@@ -180,6 +180,11 @@ class PeerSettings(_Group):
     queue_bytes: Bytes = 64 * 1024 * 1024
     queue_messages: Count = 10_000
     connect_ms: Milliseconds = 2_000
+    confirm_ms: Milliseconds = 2_500
+    """How long another instance may take to confirm what arrived, before the way to it counts as broken. Below the
+    hand-over time of a job, so that the next way may still be in time."""
+    kept_ms: Milliseconds = 90_000
+    """How long what was not confirmed is sent again. Above wait and timeout of a job together: later nobody asks."""
 
 
 class InstanceSettings(_Group):

@@ -15,6 +15,7 @@ class Proxy:
 
     ``lose_replies``: so many chunks of replies are thrown away, each with its connection, after the server has acted.
     ``hold_replies``: replies are kept back and the connections stay open, as from a half-open peer.
+    ``hole``: what either side says is swallowed and the connections stay open, as in a network that drops packets.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -22,6 +23,7 @@ class Proxy:
         self.port = 0
         self.lose_replies = 0
         self.hold_replies = False
+        self.hole = False
         self.lost = 0
         self.held = 0
         self.connections = 0
@@ -59,7 +61,7 @@ class Proxy:
                 self.lose_replies -= 1
                 self.lost += 1
                 break
-            if replies and self.hold_replies:
+            if self.hole or (replies and self.hold_replies):
                 self.held += 1
                 continue
             writer.write(data)
@@ -68,8 +70,8 @@ class Proxy:
 
 
 @contextlib.asynccontextmanager
-async def proxy_to(port: int, host: str = "127.0.0.1") -> AsyncIterator[Proxy]:
-    """Run a proxy on a free port."""
+async def proxy_to(port: int, host: str = "127.0.0.1", at: int = 0) -> AsyncIterator[Proxy]:
+    """Run a proxy on port ``at``; 0: on a free one."""
     proxy = Proxy(host, port)
     tasks: set[asyncio.Task[None]] = set()
 
@@ -80,7 +82,7 @@ async def proxy_to(port: int, host: str = "127.0.0.1") -> AsyncIterator[Proxy]:
         task.add_done_callback(tasks.discard)
         await proxy.serve(reader, writer)
 
-    server = await asyncio.start_server(accepted, "127.0.0.1", 0)
+    server = await asyncio.start_server(accepted, "127.0.0.1", at)
     proxy.port = server.sockets[0].getsockname()[1]
     try:
         yield proxy

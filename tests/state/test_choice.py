@@ -217,3 +217,12 @@ async def test_explain_gives_each_node_its_reason(store: Store) -> None:
         "other": "not_offered", "starting": "registering",
     }  # fmt: skip
     assert {one.node_id for one in told.candidates if one.eligible} == {"free", "probe"}
+
+
+async def test_the_nodes_of_an_instance_the_asker_can_not_reach_are_passed_over(store: Store) -> None:
+    await join(store, "far", capacity=9, instance_id="s2")
+    await join(store, "near", capacity=9, instance_id="s1")
+    served = {(await assign(store, exclude=("@s2",))).node_id for _ in range(9)}
+    assert served == {"near"}
+    with pytest.raises(NoNode):
+        await dispatch.dispatch(store, want(wait_ms=0, exclude=("@s1", "@s2")))

@@ -24,7 +24,7 @@ ARGV[11]  turn_wait_ms     how long to wait for the turn's node when it is full
 ARGV[12]  handover_ms      from the assignment to the node's socket
 ARGV[13]  run_ms           from the node's acceptance to its result
 ARGV[14]  max_attempts
-ARGV[15]  exclude          node ids that must not have it, with commas, or ""
+ARGV[15]  exclude          nodes, and instances as @id, that must not have it, with commas, or ""
 ARGV[16]  queue_limit      jobs that may wait in one queue
 ARGV[17]  ttl_ms           of the record
 ARGV[18]  has_request_id   1 or 0

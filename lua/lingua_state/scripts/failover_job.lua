@@ -13,7 +13,7 @@ ARGV[3]  job_id      the same as in KEYS[1]
 ARGV[4]  attempt_id  the attempt that failed; 0: a job of create_job
 ARGV[5]  reason      why
 ARGV[6]  verdict     failed: counts against the node, if its slot was not freed before; "": does not
-ARGV[7]  exclude     more node ids that must not have it, with commas, or ""
+ARGV[7]  exclude     more nodes, and instances as @id, that must not have it, with commas, or ""
 ARGV[8]  wait_ms     how long it may wait for a node; 0: not at all
 
 Returns  {"assigned", row, others}                     row and others as assigned_row makes them

@@ -45,7 +45,7 @@ end
 
 -- Why a node that stands in a right class cannot have the job; nil if it can.
 local function node_refusal(c, w, node, exclude)
-  if exclude[node.id] then
+  if next(exclude) and (exclude[node.id] or exclude["@" .. node.instance]) then
     return "excluded"
   end
   if node.lease <= c.now then

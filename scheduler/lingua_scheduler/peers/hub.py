@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, WSMsgType, web
+from aiohttp import ClientError, WSMsgType, web
 
+from lingua_scheduler.peers.arrivals import NUMBER, Confirmer, Stream, Streams
 from lingua_scheduler.peers.envelope import MESSAGE_BYTES, Item, unpack
 from lingua_scheduler.peers.handshake import greet_as_listener
 from lingua_scheduler.peers.link import PeerLink
-from lingua_state import instances
-from lingua_state.errors import StateError
+from lingua_scheduler.peers.ways import PATH, PING_S, Ways, join
 from lingua_wire.codes import CloseCode
 from lingua_wire.errors import WireError
 
 if TYPE_CHECKING:
-    from aiohttp import ClientWebSocketResponse
-
     from lingua_scheduler.carrier import Carrier
     from lingua_scheduler.metrics import Metrics
     from lingua_scheduler.settings import PeerSettings
     from lingua_state.client import Store
 
+__all__ = ["PATH", "Peers"]
+
 log = logging.getLogger(__name__)
 
-PATH = "/ws/peer"
-PING_S = 10.0
+#: Ways of others that go through this instance at once.
+_THROUGH: Final = 64
 
 
 class Peers:
@@ -37,45 +37,51 @@ class Peers:
         self, instance_id: str, secret: str, store: Store, settings: PeerSettings, carrier: Carrier, metrics: Metrics
     ) -> None:
         self.instance_id = instance_id
-        self._secret = secret
-        self._store = store
+        self._ways = Ways(instance_id, secret, store, settings)
         self._settings = settings
         self._carrier = carrier
         self._metrics = metrics
         self._links: dict[str, PeerLink] = {}
+        self._streams = Streams()
         self._callers: set[web.WebSocketResponse] = set()
-        self._http: ClientSession | None = None
+        self._through = 0
         metrics.peers_connected.set_function(lambda: sum(link.connected for link in self._links.values()))
+        metrics.peer_waiting.set_function(lambda: self.waiting)
 
     def send(self, instance_id: str, item: Item) -> bool:
         """Queue an item for another instance; False: it can't be reached."""
         link = self._links.get(instance_id)
         if link is None:
-            names = (self.instance_id, instance_id)
-            link = PeerLink(names, self._secret, self._settings, self._carrier, self._metrics, self._dial)
+            link = PeerLink(instance_id, self._settings, self._carrier, self._metrics, self._ways.open)
             self._links[instance_id] = link
         return link.send(item)
 
+    def unreachable(self) -> tuple[str, ...]:
+        """List the instances that could not be reached a moment ago, by whatever way."""
+        return tuple(name for name, link in self._links.items() if link.blocked)
+
+    @property
+    def waiting(self) -> int:
+        """Count what other instances have not confirmed yet."""
+        return sum(map(len, self._links.values()))
+
     def rekey(self, secret: str) -> None:
         """Use another secret from the next connection on."""
-        if secret != self._secret:
-            self._secret = secret
-            for link in self._links.values():
-                link.secret = secret
+        self._ways.secret = secret
 
     def forget(self, living: set[str], *, idle_since_ms: int) -> None:
-        """Drop the ways to instances that are gone and to which nothing was sent since."""
+        """Drop the ways to instances that are gone, for which nothing waits and to which nothing was sent since."""
         for name, link in list(self._links.items()):
-            if name not in living and not link.connected and link.used_ms < idle_since_ms:
+            if name not in living and not link.connected and not len(link) and link.used_ms < idle_since_ms:
                 del self._links[name]
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
-        """Serve ``/ws/peer``: let an instance prove itself, then take what it sends."""
+        """Serve ``/ws/peer``: let an instance prove itself, then take what it sends, or carry it on."""
         socket = web.WebSocketResponse(compress=False, heartbeat=PING_S, max_msg_size=MESSAGE_BYTES)
         await socket.prepare(request)
         try:
             async with asyncio.timeout(self._settings.connect_ms / 1000):
-                caller = await greet_as_listener(socket, self._secret, self.instance_id)
+                caller, stream = await greet_as_listener(socket, self._ways.secret, self.instance_id)
         except (WireError, TimeoutError, ConnectionError) as error:
             code = getattr(error, "code", "handshake_broken")
             self._metrics.auth_refused.of("peer", str(code)).inc()
@@ -84,7 +90,10 @@ class Peers:
             return socket
         self._callers.add(socket)
         try:
-            await self._take_all(socket, caller)
+            if onward := request.query.get("to", ""):
+                await self._carry_on(socket, onward)
+            else:
+                await self._take_all(socket, caller, self._streams.of(caller, stream) if stream else None)
         finally:
             self._callers.discard(socket)
         return socket
@@ -93,33 +102,58 @@ class Peers:
         """Close every way, both directions."""
         await asyncio.gather(*(link.close() for link in self._links.values()))
         await asyncio.gather(*(socket.close(code=CloseCode.GOING_AWAY) for socket in self._callers))
-        if self._http is not None:
-            await self._http.close()
+        await self._ways.close()
 
-    async def _take_all(self, socket: web.WebSocketResponse, caller: str) -> None:
-        async for message in socket:
-            if message.type is not WSMsgType.BINARY:
-                break
-            try:
-                item = unpack(message.data)
-            except WireError as error:
-                log.warning("a peer broke the protocol", extra={"peer": caller, "code": error.code})
-                self._metrics.peer_messages.of("received", "failed").inc()
-                await socket.close(code=CloseCode.BAD_DATA)
-                return
-            self._metrics.peer_messages.of("received", "ok").inc()
-            self._carrier.receive(item)
-
-    async def _dial(self, instance_id: str) -> ClientWebSocketResponse:
-        """Connect to an instance at the address that the store has for it, and at no other."""
+    async def _take_all(self, socket: web.WebSocketResponse, caller: str, stream: Stream | None) -> None:
+        confirmer = Confirmer(socket, stream) if stream is not None else None
         try:
-            record = await instances.get(self._store, instance_id)
-        except StateError as error:
-            raise ClientError("the store does not answer") from error
-        if record is None:
-            raise ClientError("the instance is not known")
-        if self._http is None:
-            self._http = ClientSession(connector=TCPConnector(limit=0), timeout=ClientTimeout(total=None))
-        return await self._http.ws_connect(
-            record.address.rstrip("/") + PATH, compress=0, heartbeat=PING_S, max_msg_size=MESSAGE_BYTES
-        )
+            async for message in socket:
+                if message.type is not WSMsgType.BINARY:
+                    break
+                data: bytes = message.data
+                if stream is not None and confirmer is not None:
+                    confirmer.soon()
+                    if not _is_new(stream, data):
+                        self._metrics.peer_messages.of("received", "repeated").inc()
+                        continue
+                    data = data[NUMBER.size :]
+                if not self._take(data, caller) and stream is None:
+                    await socket.close(code=CloseCode.BAD_DATA)
+        finally:
+            if confirmer is not None:
+                await confirmer.stop()
+
+    def _take(self, data: bytes, caller: str) -> bool:
+        """Take one item. One that nobody here can read, or that does harm, is left out: it would only come again."""
+        try:
+            item = unpack(data)
+        except WireError as error:
+            log.warning("a peer broke the protocol", extra={"peer": caller, "code": error.code})
+            self._metrics.peer_messages.of("received", "failed").inc()
+            return False
+        self._metrics.peer_messages.of("received", "ok").inc()
+        try:
+            self._carrier.receive(item)
+        except Exception:
+            log.exception("what a peer sent could not be taken", extra={"peer": caller})
+        return True
+
+    async def _carry_on(self, socket: web.WebSocketResponse, onward: str) -> None:
+        """Stand between a caller and an instance that it can't reach. Only directly: nobody is sent in a circle."""
+        if self._through >= _THROUGH:
+            await socket.close(code=CloseCode.TRY_LATER)
+            return
+        self._through += 1
+        try:
+            async with asyncio.timeout(self._settings.connect_ms / 1000):
+                there = await self._ways.dial(onward)
+            await join(socket, there)
+        except (ClientError, OSError, TimeoutError, RuntimeError) as error:
+            log.info("a way through here did not come about", extra={"peer": onward, "reason": type(error).__name__})
+            await socket.close(code=CloseCode.TRY_LATER)
+        finally:
+            self._through -= 1
+
+
+def _is_new(stream: Stream, data: bytes) -> bool:
+    return len(data) >= NUMBER.size and stream.is_new(NUMBER.unpack_from(data)[0])

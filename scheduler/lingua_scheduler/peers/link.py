@@ -1,21 +1,21 @@
-"""The way to one other instance: a bounded queue and a socket that is opened when there is something to send."""
+"""The way to one other instance: what is to be sent, and a socket that is opened when there is something."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import random
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import ClientError, WSMsgType
 
+from lingua_scheduler.auth import new_nonce
 from lingua_scheduler.clock import now_ms
+from lingua_scheduler.peers.arrivals import NUMBER
 from lingua_scheduler.peers.envelope import Item, pack
-from lingua_scheduler.peers.handshake import greet_as_caller
-from lingua_scheduler.work import Delivery, Said
+from lingua_scheduler.peers.pending import Pending
+from lingua_scheduler.work import Delivery
 from lingua_wire.errors import WireError
-from lingua_wire.node_messages import JobResult
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from lingua_scheduler.carrier import Carrier
     from lingua_scheduler.metrics import Metrics
+    from lingua_scheduler.peers.ways import Way
     from lingua_scheduler.settings import PeerSettings
 
 log = logging.getLogger(__name__)
@@ -35,133 +36,152 @@ _SEND_S: Final = 5.0
 
 
 class PeerLink:
-    """Send items to one instance, in order.
+    """Send items to one instance, in order, until it has confirmed them.
 
-    ``send`` says no while the instance can't be reached, so the sender can do something else at once. What was queued
-    and not sent when the way broke is given back, if it is a job; the rest is found by deadlines.
+    When a way breaks, what was not confirmed is sent again over the next one; the other side knows it by its number.
+    Jobs don't wait for that: while the instance can't be reached ``send`` refuses them, and those that are queued go
+    back to their owner, so that another node gets them.
     """
 
     def __init__(
         self,
-        names: tuple[str, str],
-        secret: str,
+        listener: str,
         settings: PeerSettings,
         carrier: Carrier,
         metrics: Metrics,
-        connect: Callable[[str], Awaitable[ClientWebSocketResponse]],
+        open_way: Callable[[str, str], Awaitable[Way]],
     ) -> None:
-        self._caller, self._listener = names
-        self.secret = secret
+        self._listener = listener
         self._settings = settings
         self._carrier = carrier
         self._metrics = metrics
-        self._connect = connect
-        self._queue: deque[tuple[Item, int]] = deque()
-        self._queued_bytes = 0
+        self._open_way = open_way
+        self._pending = Pending(settings.queue_messages, settings.queue_bytes, settings.kept_ms)
+        self._stream = new_nonce()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._failures = 0
         self._blocked_until_ms = 0
+        self._waits_since_ms = 0
+        self._got_through = False
         self.connected = False
         self.used_ms = now_ms()
 
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    @property
+    def blocked(self) -> bool:
+        """Tell whether the instance could not be reached a moment ago."""
+        return now_ms() < self._blocked_until_ms
+
     def send(self, item: Item) -> bool:
-        """Queue an item; False: the instance can't be reached, or reads too slowly."""
-        size = _size(item)
-        full = len(self._queue) >= self._settings.queue_messages
-        if full or self._queued_bytes + size > self._settings.queue_bytes or now_ms() < self._blocked_until_ms:
+        """Queue an item; False: there is no room, or it is a job and the instance can't be reached."""
+        now = now_ms()
+        if (self.blocked and isinstance(item, Delivery)) or not self._pending.add(item, now):
             self._metrics.peer_messages.of("sent", "failed").inc()
             return False
-        self._queue.append((item, size))
-        self._queued_bytes += size
-        self.used_ms = now_ms()
+        self.used_ms = now
         self._wake.set()
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._run(), name=f"peer-{self._listener}")
         return True
 
     async def close(self) -> None:
-        """Stop; what is queued is given back."""
+        """Stop; jobs that are queued go back to their owner."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
+        self._return_jobs()
+        self._count_lost(self._pending.clear())
 
     async def _run(self) -> None:
+        """Open ways, one after the other, while there is something to send."""
+        while self._pending:
+            await asyncio.sleep(max(0, self._blocked_until_ms - now_ms()) / 1000)
+            self._count_lost(self._pending.take_old(now_ms()))
+            try:
+                await self._use(await self._open_way(self._listener, self._stream))
+            except (ClientError, OSError, TimeoutError, RuntimeError, WireError) as error:
+                self._fail(error)
+
+    async def _use(self, way: Way) -> None:
+        """Carry over a way until it ends. One that confirmed something did its work: the next is opened at once.
+
+        :raises Exception: it broke before that.
+        """
+        self.connected, self._got_through = True, False
         try:
-            async with asyncio.timeout(self._settings.connect_ms / 1000):
-                socket = await self._open()
-        except (ClientError, OSError, TimeoutError, WireError) as error:
-            self._fail(error)
-            return
-        self.connected = True
-        self._failures = 0
-        try:
-            await self._carry(socket)
+            await self._carry(way)
         except (ClientError, OSError, TimeoutError, RuntimeError) as error:
-            self._fail(error)
+            if not self._got_through:
+                raise
+            log.info("the way to a peer broke", extra={"peer": self._listener, "reason": type(error).__name__})
         finally:
             self.connected = False
-            self._give_back()
-            await socket.close()
-            self._give_back()  # what was queued while the socket closed: nobody else would send it
+            await way.socket.close()
+            self._pending.rewind()
+        if self._pending and not self._got_through:
+            raise ConnectionError("the way ended before anything was confirmed")
 
-    async def _open(self) -> ClientWebSocketResponse:
-        socket = await self._connect(self._listener)
-        try:
-            await greet_as_caller(socket, self.secret, self._caller, self._listener)
-        except BaseException:
-            await socket.close()
-            raise
-        return socket
+    async def _carry(self, way: Way) -> None:
+        """Send until the other side closes.
 
-    async def _carry(self, socket: ClientWebSocketResponse) -> None:
-        """Send until the other side closes. Something reads all the time, so that pings are answered."""
+        :raises TimeoutError: the other side does not read, or does not confirm.
+        """
         loop = asyncio.get_running_loop()
-        reading = loop.create_task(_read_to_end(socket))
+        reading = loop.create_task(self._hear(way.socket))
         try:
             while not reading.done():
-                while self._queue:
-                    item, size = self._queue[0]
-                    async with asyncio.timeout(_SEND_S):
-                        await socket.send_frame(pack(item), WSMsgType.BINARY)
-                    self._queue.popleft()
-                    self._queued_bytes -= size
-                    del item  # or its audio would stay until the next one
-                    self._metrics.peer_messages.of("sent", "ok").inc()
+                await self._send_all(way)
                 self._wake.clear()
                 waking = loop.create_task(self._wake.wait())
-                await asyncio.wait([waking, reading], return_when=asyncio.FIRST_COMPLETED)
+                patience_s = self._settings.confirm_ms / 1000 if self._pending.unconfirmed else None
+                await asyncio.wait([waking, reading], timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
                 waking.cancel()
+                if self._pending.unconfirmed and now_ms() - self._waits_since_ms >= self._settings.confirm_ms:
+                    raise TimeoutError
         finally:
             reading.cancel()
             await asyncio.wait([reading])
+
+    async def _send_all(self, way: Way) -> None:
+        while (entry := self._pending.next()) is not None:
+            if self._pending.unconfirmed == 1:
+                self._waits_since_ms = now_ms()
+            number = NUMBER.pack(entry.number) if way.confirms else b""
+            async with asyncio.timeout(_SEND_S):
+                await way.socket.send_frame(number + pack(entry.item), WSMsgType.BINARY)
+            self._metrics.peer_messages.of("sent", "ok").inc()
+            if not way.confirms:
+                self._confirmed(entry.number)
+            del entry  # or its audio would stay until the next one
+
+    async def _hear(self, socket: ClientWebSocketResponse) -> None:
+        """Read confirmations; something reads all the time, so that pings are answered too."""
+        async for message in socket:
+            if message.type is WSMsgType.BINARY and len(message.data) == NUMBER.size:
+                self._confirmed(NUMBER.unpack(message.data)[0])
+
+    def _confirmed(self, number: int) -> None:
+        if self._pending.confirm(number):
+            self._waits_since_ms = now_ms()
+            self._got_through = True
+            self._failures = 0
 
     def _fail(self, error: Exception) -> None:
         self._failures += 1
         ceiling = min(_BACK_OFF_MAX_MS, _BACK_OFF_MS * 2 ** min(self._failures, 10))
         self._blocked_until_ms = now_ms() + int(random.uniform(_BACK_OFF_MS, ceiling))
         log.warning("peer not reached", extra={"peer": self._listener, "reason": type(error).__name__})
-        self._give_back()
+        self._return_jobs()
 
-    def _give_back(self) -> None:
-        left = [item for item, _ in self._queue]
-        self._queue.clear()
-        self._queued_bytes = 0
-        for item in left:
-            self._metrics.peer_messages.of("sent", "failed").inc()
-            if isinstance(item, Delivery):
-                self._carrier.undelivered(item)
+    def _return_jobs(self) -> None:
+        jobs = self._pending.take_deliveries()
+        self._count_lost(len(jobs))
+        for job in jobs:
+            self._carrier.undelivered(job)
 
-
-async def _read_to_end(socket: ClientWebSocketResponse) -> None:
-    async for _ in socket:
-        pass
-
-
-def _size(item: Item) -> int:
-    match item:
-        case Delivery():
-            return 1_000 + len(item.audio)
-        case Said(word=JobResult(tts_audio=text)):
-            return 1_000 + len(item.speech or b"") + len(text or "")
-    return 1_000
+    def _count_lost(self, count: int) -> None:
+        if count:
+            self._metrics.peer_messages.of("sent", "failed").inc(count)

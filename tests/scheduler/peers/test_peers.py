@@ -3,120 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from aiohttp import ClientSession, WSMsgType, web
+from aiohttp import ClientSession, WSMsgType
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.eventually import eventually
-from kit.redis_servers import VALKEY, start_server
-from lingua_scheduler.metrics import Metrics
+from kit.peers import DELIVERY, ITEMS, Sides, announce, make, serving
 from lingua_scheduler.peers.envelope import pack, unpack
-from lingua_scheduler.peers.hub import PATH, Peers
-from lingua_scheduler.settings import PeerSettings
-from lingua_scheduler.work import Delivery, Recall, Refusal, Said
-from lingua_state import instances
-from lingua_state.client import RedisSettings, Store, open_store
-from lingua_state.models import Affinity, Assigned, EndedJob, JobStatus, LostJob
+from lingua_scheduler.peers.hub import PATH
+from lingua_scheduler.work import Delivery
 from lingua_wire.errors import WireError
-from lingua_wire.node_messages import JobAck, JobResult
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-
     from lingua_scheduler.peers.envelope import Item
-
-AUDIO = bytes(range(256)) * 100
-DELIVERY = Delivery("job-1", "a", 2, "node-1", "inc-1", {"src_lang": "en", "utterance_index": 3}, AUDIO, 2000)
-ACK = JobAck(job_id="job-1", attempt_id=2, node_id="node-1", session_id="s-1", trace_id="t-1")
-RESULT = JobResult(
-    job_id="job-1",
-    attempt_id=2,
-    node_id="node-1",
-    session_id="s-1",
-    trace_id="t-1",
-    utterance_index=3,
-    success=True,
-    text_asr="héllo",
-    text_translated="hola",
-    audio_follows=True,
-    tts_format="pcm16",
-)
-ITEMS: list[Item] = [
-    DELIVERY,
-    Refusal("job-1", 2, "node_gone"),
-    Recall("job-1", 2, "node-1", "cancelled"),
-    Said("job-1", 2, "node-1", "inc-1", ACK),
-    Said("job-1", 2, "node-1", "inc-1", RESULT, AUDIO),
-    Said("job-1", 2, "node-1", "inc-1", RESULT, b""),
-    Assigned("job-1", "s-1", "a", 3, "node-2", "inc-2", "b", True, Affinity.SESSION, 1_700_000_000_000, "node-1"),
-    LostJob("job-1", "s-1", "a", 2, "node-1", JobStatus.PENDING, "node_lost"),
-    EndedJob("job-1", "s-1", "a", "NO_AVAILABLE_NODE"),
-]
-
-
-class Sides:
-    """Keeps what arrives; stands where the carrier stands."""
-
-    def __init__(self) -> None:
-        self.received: list[Item] = []
-        self.returned: list[Delivery] = []
-
-    def receive(self, item: Item) -> None:
-        self.received.append(item)
-
-    def undelivered(self, delivery: Delivery) -> None:
-        self.returned.append(delivery)
-
-
-@pytest.fixture(scope="module")
-def store_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    server = start_server(VALKEY, tmp_path_factory.mktemp("peers"))
-    yield server.url
-    server.process.stop()
-
-
-@pytest.fixture
-async def store(store_url: str) -> AsyncIterator[Store]:
-    opened = await open_store(RedisSettings(url=store_url))
-    await opened.call("FLUSHALL")
-    yield opened
-    await opened.close()
-
-
-def make(name: str, store: Store, sides: Sides, **changes: Any) -> Peers:
-    secret = changes.pop("secret", "s3cret")
-    settings = PeerSettings(**changes)
-    return Peers(name, secret, store, settings, sides, Metrics())  # type: ignore[arg-type]  # Sides has what is used
-
-
-@asynccontextmanager
-async def serving(peers: Peers, store: Store) -> AsyncIterator[int]:
-    app = web.Application()
-    app.router.add_get(PATH, peers.serve)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
-    await instances.announce(
-        store,
-        instance_id=peers.instance_id,
-        address=f"http://127.0.0.1:{port}",
-        version="test",
-        sessions=0,
-        nodes=0,
-        draining=False,
-        ttl_ms=60_000,
-    )
-    try:
-        yield port
-    finally:
-        await peers.close()
-        await runner.cleanup()
+    from lingua_state.client import Store
 
 
 @pytest.mark.parametrize("item", ITEMS, ids=lambda item: type(item).__name__)
@@ -172,16 +75,7 @@ async def test_a_listener_that_is_not_the_one_meant_gets_nothing(store: Store) -
     here, there = Sides(), Sides()
     caller, impostor = make("a", store, here), make("c", store, there)
     async with serving(impostor, store) as port:
-        await instances.announce(
-            store,
-            instance_id="b",
-            address=f"http://127.0.0.1:{port}",
-            version="test",
-            sessions=0,
-            nodes=0,
-            draining=False,
-            ttl_ms=60_000,
-        )
+        await announce(store, "b", port)
         caller.send("b", DELIVERY)
         await eventually(lambda: here.returned == [DELIVERY])
     assert there.received == []
@@ -216,7 +110,7 @@ async def test_the_way_is_found_again_after_the_other_side_closed_it(store: Stor
     caller = make("a", store, here)
     async with serving(make("b", store, there), store):
         caller.send("b", ITEMS[1])
-        await eventually(lambda: len(there.received) == 1)
+        await eventually(lambda: len(there.received) == 1 and caller.waiting == 0)
     again = Sides()
     async with serving(make("b", store, again), store):
         await eventually(lambda: caller.send("b", DELIVERY) and len(again.received) > 0)
