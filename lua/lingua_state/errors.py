@@ -85,3 +85,25 @@ class StaleGeneration(StateError):
     """A later generation of the node's declaration was applied; nothing was changed."""
 
     code = "stale_generation"
+
+
+class NodeIdTaken(StateError):
+    """Another resource holds the node id; nothing was changed. ``uid`` is its."""
+
+    code = "taken"
+
+    def __init__(self, node_id: str, uid: str) -> None:
+        super().__init__(f"{node_id} is held by the resource {uid}")
+        self.uid = uid
+
+
+class Redeclared(StateError):
+    """The node's declaration is not the one that was read: read it again. Nothing was changed."""
+
+    code = "redeclared"
+
+
+class DeclarationApart(StateError):
+    """Nothing that a node's process can do is in its declaration; the message says what either names."""
+
+    code = "declaration_apart"

@@ -105,7 +105,19 @@ class Keys:
         """zset: node -> ms at which its lease ends."""
         return f"{self.root}nodes:lease"
 
+    def nodes_declared(self) -> str:
+        """hash: node -> its declaration, as the operator wrote it."""
+        return f"{self.root}nodes:declared"
+
+    def nodes_declared_sums(self) -> str:
+        """hash: sums over all declarations, and over the declared nodes that are in; equal sums, equal contents."""
+        return f"{self.root}nodes:declared:sums"
+
     # Jobs
+
+    def notices(self) -> str:
+        """list: what a script decided for a process that can't tell the owners; the next sweep does. TTL."""
+        return f"{self.root}notices"
 
     def job(self, job_id: str) -> str:
         """hash: the job's record; no audio. TTL."""

@@ -9,7 +9,10 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lingua_state.declared import Declaration
 
 #: The source language of a request whose speaker was not named: the node finds out.
 AUTO = "auto"
@@ -125,10 +128,11 @@ class Capability:
 
 @dataclass(frozen=True, slots=True)
 class NodeRegistration:
-    """What a node (or the operator for it) says when it joins.
+    """What a node says when it joins.
 
-    ``incarnation`` is random per connection: the newest one holds the node. ``generation`` is the fence of a declared
-    node (0 for one that registers by itself): an older one changes nothing. ``acks`` says that the node confirms jobs,
+    ``incarnation`` is random per connection: the newest one holds the node. ``declaration`` is that of a declared node,
+    as it was read: it bounds the ``capability`` and the ``services`` that the process names, and gives capacity and
+    access. ``acks`` says that the node confirms jobs,
     so an offer may time out. ``document`` is shown to people, never decided on, and holds no secret. A node that was
     not known looks busier than it is for ``slow_start_ms`` (0: not at all; the weight fades over the last 20 s), or it
     would take every new session.
@@ -140,8 +144,8 @@ class NodeRegistration:
     capability: Capability
     capacity: int
     lease_ms: int
-    uid: str = ""
-    generation: int = 0
+    declaration: Declaration | None = None
+    services: tuple[str, ...] = ()
     ready: bool = True
     acks: bool = False
     version: str = ""
@@ -152,7 +156,8 @@ class NodeRegistration:
 @dataclass(frozen=True, slots=True)
 class NodeBeat:
     """One heartbeat. ``capability`` is given only when the languages changed; ``overloaded`` takes the node out of
-    selection until a later beat says otherwise; ``draining`` is the node's own wish to get nothing new."""
+    selection until a later beat says otherwise; ``draining`` is the node's own wish to get nothing new. ``declaration``
+    bounds the ``capability`` of a declared node, as when it joined."""
 
     node_id: str
     incarnation: str
@@ -161,12 +166,14 @@ class NodeBeat:
     overloaded: bool = False
     draining: bool = False
     capability: Capability | None = None
+    declaration: Declaration | None = None
     resources: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class NodeRecord:
-    """A node as Redis holds it."""
+    """A node as Redis holds it. What a declaration gives is empty for one that came by itself: ``uid``,
+    ``generation``, ``scheduling`` and what the process ``offered`` by its own word."""
 
     node_id: str
     status: NodeStatus
@@ -186,6 +193,11 @@ class NodeRecord:
     quarantined_until_ms: int
     resources: dict[str, float]
     document: dict[str, Any]
+    uid: str = ""
+    generation: int = 0
+    weight: int = 100
+    scheduling: str = ""
+    offered: Capability | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,7 +390,7 @@ class Swept:
 @dataclass(frozen=True, slots=True)
 class PoolSummary:
     """A class. ``free`` are the jobs that could start now, of ``capacity`` in all (nodes that may be chosen only;
-    estimated from a sample in a large class)."""
+    estimated from a sample in a large class). ``declared``: nodes that are to be of it, connected or not."""
 
     pool_id: str
     capability: Capability
@@ -386,6 +398,7 @@ class PoolSummary:
     choosable: int
     capacity: int
     free: int
+    declared: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,6 +410,7 @@ class PairSummary:
     scope: str
     classes: int = 0
     nodes: int = 0
+    declared: int = 0
     free: int = 0
     waiting: int = 0
     oldest_wait_ms: int = 0

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lingua_state import pools
-from lingua_state.errors import StaleGeneration, StoreFault
+from lingua_state.declared import bound, check_bound, without_access
+from lingua_state.errors import Redeclared, StoreFault
 from lingua_state.models import Beaten, NodeStatus, Registered
 from lingua_state.pages import BadCursor, Page
 from lingua_state.records import to_assigned_all, to_fields, to_lost, to_node
 
 if TYPE_CHECKING:
     from lingua_state.client import Store
-    from lingua_state.models import Assigned, LostJob, NodeBeat, NodeRecord, NodeRegistration, Pair
+    from lingua_state.declared import Declaration
+    from lingua_state.models import Assigned, Capability, LostJob, NodeBeat, NodeRecord, NodeRegistration, Pair
     from lingua_state.multiplexed import Word
 
 _BATCH = 100
@@ -26,33 +29,45 @@ _CURSOR = re.compile(r"\d{1,20}")
 async def register(store: Store, registration: NodeRegistration) -> Registered:
     """Let a node in, or let its newest connection take it over.
 
-    :raises StaleGeneration: a later generation of its declaration was applied; nothing was changed.
-    :raises ValueError: capacity or lease below 1.
+    What a declared node says of itself counts within its declaration alone.
+
+    :raises Redeclared: its declaration is not the one given; nothing was changed.
+    :raises DeclarationApart: nothing that it can do is declared. :raises ValueError: capacity or lease below 1.
     """
     if registration.capacity < 1 or registration.lease_ms < 1:
         raise ValueError("capacity and lease_ms are at least 1")
+    bounded = _within_declaration(registration)
     lost: list[LostJob] = []
     for _ in range(_TRIES):
-        outcome, *rest = await _register(store, registration)
+        outcome, *rest = await _register(store, bounded, registration.capability)
         if outcome == "ok":
             return Registered(NodeStatus(rest[0]), tuple(lost), to_assigned_all(rest[1]))
         if outcome == "lost":
             lost += to_lost(rest[0])
         elif outcome == "unlisted":
-            await pools.list_class(store, registration.capability)
-        elif outcome == "stale_generation":
-            raise StaleGeneration(f"{registration.node_id} is at generation {rest[0]}")
+            await pools.list_class(store, bounded.capability)
+        elif outcome == "redeclared":
+            raise Redeclared(f"{registration.node_id} is declared otherwise by now")
         else:
             raise StoreFault(f"an outcome nobody knows: {outcome}")
     raise StoreFault(f"{registration.node_id} could not be let in: its class is unlisted again and again")
 
 
 async def heartbeat(store: Store, beat: NodeBeat) -> Beaten:
-    """Renew a node's lease and note how it is; never brings back one that was taken out."""
-    outcome, *rest = await _beat(store, beat)
-    if outcome == "unlisted" and beat.capability:
-        await pools.list_class(store, beat.capability)
-        outcome, *rest = await _beat(store, beat)
+    """Renew a node's lease and note how it is; never brings back one that was taken out.
+
+    :raises Redeclared: its declaration is not the one given; nothing was changed.
+    """
+    capability = beat.capability
+    if capability and beat.declaration:
+        capability = bound(beat.declaration, capability).capability
+        beat = replace(beat, ready=beat.ready and bool(capability.pairs()))
+    outcome, *rest = await _beat(store, beat, capability)
+    if outcome == "unlisted" and capability:
+        await pools.list_class(store, capability)
+        outcome, *rest = await _beat(store, beat, capability)
+    if outcome == "redeclared":
+        raise Redeclared(f"{beat.node_id} is declared otherwise by now")
     if outcome == "ok":
         return Beaten("ok", NodeStatus(rest[0]), to_assigned_all(rest[1]))
     # A class that was retired in between is listed again when the node registers.
@@ -115,30 +130,55 @@ async def count(store: Store) -> int:
     return int(await store.call("SCARD", store.keys.nodes_all()))
 
 
-async def _register(store: Store, wanted: NodeRegistration) -> list[Any]:
+def _within_declaration(said: NodeRegistration) -> NodeRegistration:
+    declared = said.declaration
+    if declared is None:
+        return said
+    found = check_bound(declared, said.capability, said.services)
+    document = {**said.document, "serves": list(found.services)}
+    return replace(said, capability=found.capability, capacity=declared.capacity, document=document)
+
+
+def _offered(capability: Capability | None, declaration: Declaration | None) -> str:
+    return without_access(capability).canonical() if capability and declaration else ""
+
+
+async def _register(store: Store, wanted: NodeRegistration, offered: Capability) -> list[Any]:
     keys = [
         store.keys.node(wanted.node_id),
         store.keys.pool_def(wanted.capability.pool_id),
         store.keys.nodes_all(),
         store.keys.nodes_lease(),
+        store.keys.nodes_declared(),
     ]
     args: list[Word] = [
         store.keys.root, store.keys.session_root, wanted.node_id, wanted.incarnation, wanted.instance_id,
-        wanted.capability.pool_id, wanted.capacity, wanted.lease_ms, wanted.uid, wanted.generation,
+        wanted.capability.pool_id, wanted.capacity, wanted.lease_ms, _digest(wanted.declaration),
+        _offered(offered, wanted.declaration),
         "ready" if wanted.ready else "registering", 1 if wanted.acks else 0, wanted.version,
         json.dumps(wanted.document), wanted.slow_start_ms,
     ]  # fmt: skip
     return await store.scripts.run("register_node_v2", keys, args)
 
 
-async def _beat(store: Store, beat: NodeBeat) -> list[Any]:
-    pool_id = beat.capability.pool_id if beat.capability else ""
-    keys = [store.keys.node(beat.node_id), store.keys.nodes_lease(), store.keys.pool_def(pool_id)]
+async def _beat(store: Store, beat: NodeBeat, capability: Capability | None) -> list[Any]:
+    pool_id = capability.pool_id if capability else ""
+    keys = [
+        store.keys.node(beat.node_id),
+        store.keys.nodes_lease(),
+        store.keys.pool_def(pool_id),
+        store.keys.nodes_declared(),
+    ]
     args: list[Word] = [
         store.keys.root, store.keys.session_root, beat.node_id, beat.incarnation, beat.lease_ms, _reported(beat),
-        pool_id, json.dumps(beat.resources) if beat.resources else "",
+        pool_id, json.dumps(beat.resources) if beat.resources else "", _digest(beat.declaration),
+        _offered(beat.capability, beat.declaration),
     ]  # fmt: skip
     return await store.scripts.run("heartbeat_with_pool_assign", keys, args)
+
+
+def _digest(declaration: Declaration | None) -> str:
+    return declaration.digest if declaration else ""
 
 
 def _reported(beat: NodeBeat) -> str:

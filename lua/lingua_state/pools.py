@@ -32,7 +32,7 @@ async def list_class(store: Store, capability: Capability) -> None:
 
 
 async def retire(store: Store, pool_id: str, idle_ms: int = IDLE_MS) -> bool:
-    """Take a class that has had no node for ``idle_ms`` out of its pairs. False: it is in use."""
+    """Take a class that has had no node and no declaration for ``idle_ms`` out of its pairs. False: it is in use."""
     definition = await store.call("HGET", store.keys.pool_def(pool_id), "definition")
     names = pair_names(Capability.read(definition)) if definition else []
     keys = [store.keys.pool_def(pool_id), store.keys.pools_all()]
@@ -63,7 +63,7 @@ async def pairs(store: Store) -> list[PairSummary]:
     for pool in await pools(store):
         for scope in scopes_of(pool.capability.access):
             for pair in pool.capability.listed_pairs():
-                _add(found, pair, scope, classes=1, nodes=pool.nodes, free=pool.free)
+                _add(found, pair, scope, classes=1, nodes=pool.nodes, declared=pool.declared, free=pool.free)
     for want, waiting, oldest_wait_ms in await waiting_depths(store):
         read = read_want(want)
         _add(found, read.pair, f"@{read.tenant}" if read.tenant else "", waiting=waiting, oldest_wait_ms=oldest_wait_ms)
@@ -121,8 +121,7 @@ def _reaches(capability: Capability, target: str, visible: set[str]) -> bool:
 
 
 def _summary(pool_id: str, definition: str, *numbers: int) -> PoolSummary:
-    nodes, choosable, capacity, free = (int(number) for number in numbers)
-    return PoolSummary(pool_id, Capability.read(definition), nodes, choosable, capacity, free)
+    return PoolSummary(pool_id, Capability.read(definition), *(int(number) for number in numbers))
 
 
 def _add(found: dict[tuple[Pair, str], PairSummary], pair: Pair, scope: str, **more: int) -> None:

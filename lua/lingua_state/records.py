@@ -120,5 +120,10 @@ def to_node(node_id: str, definition: str, fields: dict[str, str]) -> NodeRecord
         lease_expires_ms=int(fields["lease_expires_ms"]),
         resources=json.loads(fields.get("resources") or "{}"),
         document=json.loads(fields.get("document") or "{}"),
+        uid=fields.get("uid", ""),
+        generation=int(fields.get("generation", 0)),
+        weight=int(fields.get("weight", 100)),
+        scheduling=fields.get("scheduling", ""),
+        offered=Capability.read(fields["offered"]) if fields.get("offered") else None,
         **counters,
     )

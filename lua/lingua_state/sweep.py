@@ -35,6 +35,7 @@ async def sweep(
         store.keys.nodes_lease(),
         store.keys.waiting_pairs(),
         store.keys.pools_all(),
+        store.keys.notices(),
         *(store.keys.jobs(status) for status in sorted(TERMINAL)),
     ]
     args: list[Word] = [

@@ -6,6 +6,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from lingua_state import dispatch, jobs, nodes, sessions
+from lingua_state.declared import Declaration
 from lingua_state.models import (
     Access,
     Assigned,
@@ -45,6 +46,12 @@ async def join(store: Store, node_id: str, capability: Capability | None = None,
     }  # fmt: skip
     registration = NodeRegistration(node_id=node_id, capability=capability or can(), **(fields | changes))
     return await nodes.register(store, registration)
+
+
+def declared(node_id: str, capability: Capability | None = None, **changes: Any) -> Declaration:
+    """Declare a node; the resource's uid is ``u1``, its generation 1, unless said otherwise."""
+    fields: dict[str, Any] = {"uid": "u1", "generation": 1, "capacity": 1}
+    return Declaration(node_id=node_id, capability=capability or can(), **(fields | changes))
 
 
 async def beat(store: Store, node_id: str, **changes: Any) -> Beaten:
@@ -99,6 +106,11 @@ async def load_of(store: Store, node_id: str) -> int:
 async def due_now(store: Store, job_id: str) -> None:
     """Move what is due of a job into the past, instead of waiting for it."""
     await store.call("ZADD", store.keys.jobs_deadline(), "XX", 1, job_id)
+
+
+async def age_lease(store: Store, node_id: str) -> None:
+    """End a node's lease, instead of waiting for it."""
+    await store.call("ZADD", store.keys.nodes_lease(), "XX", 1, node_id)
 
 
 async def age(store: Store, job_id: str, **changes: int) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from kit.state import EN_ES, ES_EN, age, assign, beat, can, finish, join, load_of, want
 from lingua_state import dispatch, nodes
-from lingua_state.errors import NoNode, StaleGeneration
+from lingua_state.errors import NoNode
 from lingua_state.models import Assigned, NodeStatus, Waiting
 from lingua_state.pages import BadCursor
 
@@ -45,19 +45,6 @@ async def test_a_newer_connection_holds_the_node_and_ends_what_the_older_one_had
     assert (await beat(store, "n1")).outcome == "replaced"
     assert await nodes.offline(store, "n1", "n1.1") == ()
     assert (await beat(store, "n1", incarnation="n1.2")).outcome == "ok"
-
-
-async def test_an_older_generation_changes_nothing(store: Store) -> None:
-    await join(store, "n1", uid="u1", generation=3, capacity=2)
-    with pytest.raises(StaleGeneration):
-        await join(store, "n1", uid="u1", generation=2, capacity=9, incarnation="n1.2")
-    node = await nodes.get(store, "n1")
-    assert node is not None
-    assert (node.capacity, node.incarnation) == (2, "n1.1")
-    await join(store, "n1", uid="u1", generation=4, capacity=5)
-    await join(store, "n1", capacity=6)  # the node itself, which knows no generation
-    with pytest.raises(StaleGeneration):
-        await join(store, "n1", uid="u1", generation=3)
 
 
 async def test_capacity_and_lease_below_one_are_refused(store: Store) -> None:

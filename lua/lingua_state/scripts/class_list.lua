@@ -3,7 +3,7 @@
 class_list: list a class under pairs, a part at a time; with the last part nodes may join it.
 
 KEYS[1]  hash  the class
-KEYS[2]  zset  every known class -> ms since which it has no node; 0: it has some
+KEYS[2]  zset  every known class -> ms since which nobody is of it; 0: somebody is
 
 ARGV[1]     root        Keys.root
 ARGV[2]     pool_id     the same as in KEYS[1]
@@ -19,7 +19,8 @@ Repeat   safe: it writes the same again.
 redis.call("HSET", KEYS[1], "definition", ARGV[3])
 redis.call("HSETNX", KEYS[1], "nodes", 0)
 redis.call("PERSIST", KEYS[1])
-if redis.call("HGET", KEYS[1], "nodes") == "0" then
+local v = redis.call("HMGET", KEYS[1], "nodes", "declared")
+if v[1] == "0" and (v[2] or "0") == "0" then
   redis.call("ZADD", KEYS[2], now_ms(), ARGV[2])
 end
 for at = 5, #ARGV do

@@ -25,7 +25,7 @@ local function reason_for(key, node)
   if not node then
     return "missing"
   end
-  local v = redis.call("HMGET", key, "reported", "drained", "quarantined_until_ms")
+  local v = redis.call("HMGET", key, "reported", "drained", "quarantined_until_ms", "scheduling")
   if served[node.pool_id] == nil then
     served[node.pool_id] = want_served_by(c, w, node.pool_id)
   end
@@ -35,7 +35,7 @@ local function reason_for(key, node)
   if v[1] ~= "ready" then
     return v[1]
   end
-  if v[2] == "1" then
+  if v[2] == "1" or (v[4] and v[4] ~= "active") then
     return "draining"
   end
   if node.level > 0 and tonumber(v[3]) > c.now then

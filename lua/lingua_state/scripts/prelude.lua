@@ -47,6 +47,18 @@ local function nodes_lease_key(root)
   return root .. "nodes:lease"
 end
 
+local function nodes_declared_key(root)
+  return root .. "nodes:declared"
+end
+
+local function nodes_declared_sums_key(root)
+  return root .. "nodes:declared:sums"
+end
+
+local function notices_key(root)
+  return root .. "notices"
+end
+
 local function job_key(root, job_id)
   return root .. "job:" .. job_id
 end

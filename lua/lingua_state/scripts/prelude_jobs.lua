@@ -171,7 +171,8 @@ local function node_out(c, node)
   class_leave(c, node.pool_id, node.id)
   redis.call("ZREM", nodes_lease_key(c.root), node.id)
   redis.call("SREM", nodes_all_key(c.root), node.id)
-  redis.call("HSET", node_key(c.root, node.id), "status", "offline", "reported", "offline", "lease_expires_ms", 0)
+  redis.call("HSET", node_key(c.root, node.id), "reported", "offline", "lease_expires_ms", 0)
+  node_settle(c, node)
   redis.call("PEXPIRE", node_key(c.root, node.id), 600000)
   -- A node that goes while it works has failed once, however many jobs it had.
   if node.load > 0 then

@@ -16,10 +16,12 @@ local function context(root, sroot)
 end
 
 -- Fields that most nodes have no need of are absent, since each one that is there costs time: quarantine_level and
--- quarantined_until_ms, recent (the last five outcomes, if one was a failure), warm_until_ms, excluded.
+-- quarantined_until_ms, recent (the last five outcomes, if one was a failure), warm_until_ms, excluded; and what only
+-- declared nodes have: uid, generation, weight, scheduling, offered (what the process itself says it can do).
 local function node_read(c, node_id)
   local v = redis.call("HMGET", node_key(c.root, node_id), "load", "capacity", "pool_id", "lease_expires_ms",
-    "quarantine_level", "warm_until_ms", "excluded", "incarnation", "instance_id", "acks")
+    "quarantine_level", "warm_until_ms", "excluded", "incarnation", "instance_id", "acks",
+    "weight")
   if not v[3] then
     return nil
   end
@@ -28,14 +30,25 @@ local function node_read(c, node_id)
     -- A node that must prove itself gets one job at a time.
     id = node_id, load = tonumber(v[1]), slots = level > 0 and 1 or tonumber(v[2]), capacity = tonumber(v[2]),
     pool_id = v[3], lease = tonumber(v[4]), level = level, warm_until = tonumber(v[6] or 0), excluded = v[7] or "",
-    incarnation = v[8], instance = v[9], acks = v[10],
+    incarnation = v[8], instance = v[9], acks = v[10], weight = tonumber(v[11] or 100),
   }
 end
 
--- A cold node looks busier than it is for a while, or it would take every new session; it never looks full.
+-- A cold node looks busier than it is for a while, or it would take every new session; it never looks full. A weight
+-- other than 100 counts the next job too, so that it tells also where all are idle. Light nodes look as busy as their
+-- share is used up, squeezed below the score of a full one; those of weight 0 come after everybody else.
 local function node_score(c, node)
   local score = math.floor(node.load * 1000000 / node.slots)
-  if node.load >= node.slots or node.warm_until <= c.now then
+  if node.load >= node.slots then
+    return score
+  end
+  if node.weight == 0 then
+    score = 999000 + math.floor(node.load * 999 / node.slots)
+  elseif node.weight ~= 100 then
+    local share = ((node.load + 1) * 100 / node.weight - 1) / node.slots
+    score = math.min(998999, math.floor((share > 0.9 and 1 - 0.09 / share or share) * 1000000))
+  end
+  if node.warm_until <= c.now then
     return score
   end
   return math.min(999999, score + math.min(500000, math.floor((node.warm_until - c.now) * 25)))
@@ -66,10 +79,19 @@ end
 -- Puts the node into its class or takes it out, after anything but its load has changed.
 local function node_settle(c, node)
   local key = node_key(c.root, node.id)
-  local v = redis.call("HMGET", key, "reported", "drained", "quarantined_until_ms", "status")
-  local status = node_status(v[1], v[2], node.level)
+  local v = redis.call("HMGET", key, "reported", "drained", "quarantined_until_ms", "status", "scheduling", "uid")
+  local held = v[5] and v[5] ~= "active"
+  local status = node_status(v[1], held and "1" or v[2], node.level)
   if status ~= v[4] then
     redis.call("HSET", key, "status", status)
+    if (v[6] or "") ~= "" then
+      -- The sum over the declared nodes that are in: 44 bits of each, so that 500 000 fit into an integer.
+      local function mark(text)
+        local counts = text and text ~= "" and text ~= "offline"
+        return counts and tonumber(string.sub(redis.sha1hex(node.id .. " " .. text), 1, 11), 16) or 0
+      end
+      redis.call("HINCRBY", nodes_declared_sums_key(c.root), "live", mark(status) - mark(v[4]))
+    end
   end
   local pool = pool_nodes_key(c.root, node.pool_id)
   node.choosable = v[1] == "ready" and status ~= "draining" and (node.level == 0 or tonumber(v[3]) <= c.now)
@@ -140,15 +162,17 @@ local function node_give_back(c, node_id, job_id, verdict)
   return node
 end
 
--- pools:all tells since when a class has no node (0: it has some), so that a sweep can retire it.
-local function class_join(c, pool_id)
-  redis.call("HINCRBY", pool_def_key(c.root, pool_id), "nodes", 1)
-  redis.call("ZADD", pools_all_key(c.root), 0, pool_id)
+-- pools:all tells since when a class has no node and no declaration names it (0: it has some), so that a sweep can
+-- retire it. `field` is nodes or declared.
+local function class_count(c, pool_id, field, change)
+  local key = pool_def_key(c.root, pool_id)
+  redis.call("HINCRBY", key, field, change)
+  local v = redis.call("HMGET", key, "nodes", "declared")
+  local idle = tonumber(v[1] or 0) == 0 and tonumber(v[2] or 0) == 0
+  redis.call("ZADD", pools_all_key(c.root), idle and c.now or 0, pool_id)
 end
 
 local function class_leave(c, pool_id, node_id)
   redis.call("ZREM", pool_nodes_key(c.root, pool_id), node_id)
-  if redis.call("HINCRBY", pool_def_key(c.root, pool_id), "nodes", -1) == 0 then
-    redis.call("ZADD", pools_all_key(c.root), c.now, pool_id)
-  end
+  class_count(c, pool_id, "nodes", -1)
 end

@@ -7,7 +7,8 @@ KEYS[1]     zset  the deadlines
 KEYS[2]     zset  the leases
 KEYS[3]     zset  the queues that have waiters
 KEYS[4]     zset  every known class
-KEYS[5..n]  zset  the indexes of ended jobs
+KEYS[5]     list  what others decided and could not tell
+KEYS[6..n]  zset  the indexes of ended jobs
 
 ARGV[1]  root           Keys.root
 ARGV[2]  sroot          Keys.session_root
@@ -116,10 +117,15 @@ for _, want in ipairs(redis.call("ZRANGE", KEYS[3], 0, 15)) do
   end
 end
 
-for i = 5, #KEYS do
+for i = 6, #KEYS do
   redis.call("ZREMRANGEBYSCORE", KEYS[i], "-inf", c.now - ARGV[7])
   redis.call("ZREMRANGEBYRANK", KEYS[i], 0, -1 - ARGV[6])
 end
 local idle = redis.call("ZRANGEBYSCORE", KEYS[4], 1, c.now - ARGV[8], "LIMIT", 0, 1)
 local more = (#due == limit or #leases == limit or left > 0 or #c.lost >= limit) and 1 or 0
+for _, text in ipairs(redis.call("LPOP", KEYS[5], limit) or {}) do
+  local notice = cjson.decode(text)
+  local rows = notice[1] == "assigned" and c.assigned or c.lost
+  rows[#rows + 1] = notice[2]
+end
 return { "ok", c.lost, ended, expired, c.assigned, idle, more }
