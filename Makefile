@@ -8,7 +8,7 @@ BIN := .venv/bin
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: ## Translate a real recording through the whole system (ARGS=--keep leaves it up)
@@ -18,7 +18,7 @@ demo: ## Translate a real recording through the whole system (ARGS=--keep leaves
 .PHONY: test
 test: ## Set up and pass the tests (ARGS go to pytest)
 	@setup/run test
-	$(BIN)/pytest -m "not slow and not search and not fault" $(ARGS)
+	$(BIN)/pytest -m "not slow and not search and not fault and not kind" $(ARGS)
 
 .PHONY: test-slow
 test-slow: ## The slow suites: long property tests, models, the decoders' fuzzers
@@ -30,6 +30,11 @@ test-slow: ## The slow suites: long property tests, models, the decoders' fuzzer
 faults: ## Break the running system in every known way while people talk (ROW=F6,F15 picks, SEED=7 repeats)
 	@setup/run test
 	LINGUA_ROW=$(ROW) LINGUA_SEED=$(SEED) $(BIN)/pytest tests/faults $(ARGS)
+
+.PHONY: e2e
+e2e: ## Install the chart on a kind cluster, from images built here, and pass the tests there (KEEP=1 leaves it up)
+	@setup/run test
+	@setup/kind test $(ARGS)
 
 .PHONY: search
 search: ## Search the state scripts for an order of calls that breaks an invariant (minutes; prints how to repeat)

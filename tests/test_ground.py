@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-TARGETS = ("help", "demo", "test", "test-slow", "search", "lint", "format", "bench", "lock", "clean")
+TARGETS = ("help", "demo", "test", "test-slow", "faults", "e2e", "search", "lint", "format", "bench", "lock", "clean")
 
 
 def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -30,9 +30,10 @@ def test_make_alone_lists_every_target_with_a_sentence() -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["everything"]])
-def test_set_up_with_a_wrong_word_prints_its_own_header_and_exits_2(arguments: list[str]) -> None:
-    answer = run("setup/run", *arguments)
-    header = (ROOT / "setup" / "run").read_text().splitlines()[1]
+@pytest.mark.parametrize("script", ["run", "kind", "keda"])
+def test_set_up_with_a_wrong_word_prints_its_own_header_and_exits_2(script: str, arguments: list[str]) -> None:
+    answer = run(f"setup/{script}", *arguments)
+    header = (ROOT / "setup" / script).read_text().splitlines()[1]
     assert answer.returncode == 2
     assert answer.stderr.splitlines()[0] == header.removeprefix("# ")
 
@@ -47,6 +48,16 @@ def test_set_up_without_a_fitting_python_says_what_to_install_and_exits_3(tmp_pa
     answer = run(str(script), "test", PATH=str(tmp_path), PYTHON="no-such-python")
     assert answer.returncode == 3
     assert "Python 3.11 or later" in answer.stderr
+
+
+def test_the_cluster_tests_without_docker_say_in_one_sentence_what_is_missing_and_exit_3(tmp_path: Path) -> None:
+    for name in ("bash", "dirname", "mkdir", "date"):
+        (tmp_path / name).symlink_to(f"/usr/bin/{name}")
+    answer = run("setup/kind", "test", PATH=str(tmp_path), LINGUA_E2E_UP="")
+    assert answer.returncode == 3
+    assert answer.stderr == (
+        "make e2e needs docker, kind, kubectl and helm on the PATH; missing here: docker kind kubectl helm.\n"
+    )
 
 
 def test_each_debian_package_is_listed_with_its_use_and_its_reason() -> None:

@@ -1,0 +1,55 @@
+"""One release of the chart for all tests here, in a real cluster; `make e2e` makes both."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kit.kind_kube import EVIDENCE, Kube
+from kit.kind_release import Release, built_tag, first_result, values
+
+if TYPE_CHECKING:
+    from lingua_client import Result
+
+#: Each test does many things in a cluster on a machine that may be busy.
+TIMEOUT_S = 600
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every test here its marker and its time."""
+    for item in items:
+        item.add_marker(pytest.mark.kind)
+        item.add_marker(pytest.mark.timeout(TIMEOUT_S))
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """The release, and what its installation was like."""
+
+    release: Release
+    kube: Kube
+    #: From the start of `helm install` to its end, and to the first translated utterance.
+    helm_s: float
+    first_utterance_s: float
+    first_result: Result
+
+
+@pytest.fixture(scope="session")
+def lingua() -> Installed:
+    """Lingua, freshly installed. Nothing tidies up: the cluster is deleted next, or kept to be looked at."""
+    EVIDENCE.unlink(missing_ok=True)
+    release = Release("lingua", Kube("lingua"), values(built_tag()))
+    return asyncio.run(_installed(release))
+
+
+async def _installed(release: Release) -> Installed:
+    await release.remove()
+    started = time.monotonic()
+    await release.install()
+    helm_s = time.monotonic() - started
+    result = await first_result()
+    return Installed(release, release.kube, helm_s, time.monotonic() - started, result)

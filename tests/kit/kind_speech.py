@@ -1,0 +1,169 @@
+"""People who keep talking to the service in the cluster, through the real client library, and count what comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from kit.samples import EXAMPLES, Sample, count_word_errors, read_sample
+from lingua_client import Failed, LinguaError, Missing, Result, Skipped, connect
+from lingua_client.settings import SessionSettings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from lingua_client.events import Event
+    from lingua_client.session import Session
+
+#: The Service of the schedulers as this machine reaches it (tests/e2e_kind/cluster.yaml).
+URL = "http://127.0.0.1:30510"
+
+#: Only the end of a recording ends an utterance: what was said can be counted.
+_WHOLE = SessionSettings(vad_silence_ms=0, pause_ms=0, partial_interval_ms=0, connect_timeout_s=60.0)
+
+#: Words of the recording that may be heard otherwise; a result of other speech has more.
+_WORD_ERRORS = 2
+
+
+def recording(name: str = "go-forward") -> Sample:
+    """Read one of the project's recordings."""
+    return read_sample(EXAMPLES / "speech" / f"{name}.wav")
+
+
+@dataclass(slots=True)
+class Speaker:
+    """One session: what was said into it and what came out."""
+
+    sample: Sample = field(default_factory=recording)
+    url: str = URL
+    said: int = 0
+    results: list[Result] = field(default_factory=list)
+    events: Counter[str] = field(default_factory=Counter)
+    lost: list[Event] = field(default_factory=list)
+    #: Seconds from the end of an utterance to its result.
+    waits_s: list[float] = field(default_factory=list)
+
+    async def talk(self, stop: asyncio.Event) -> None:
+        """Say the recording again and again, in real time, until told to stop; then wait for every outcome."""
+        async with connect(self.url, source="en", target="es", settings=_WHOLE) as session:
+            listening = asyncio.create_task(self._listen(session))
+            try:
+                while not stop.is_set():
+                    await session.stream(self.sample.pcm)
+                    self.said += 1
+                await session.finish()
+                await listening
+            finally:
+                listening.cancel()
+                with contextlib.suppress(asyncio.CancelledError, LinguaError):
+                    await listening
+
+    async def _listen(self, session: Session) -> None:
+        async for event in session:
+            self.events[type(event).__name__] += 1
+            if isinstance(event, Result):
+                self.results.append(event)
+                self.waits_s.append(event.waited_ms / 1000)
+            elif isinstance(event, Missing | Skipped) or (isinstance(event, Failed) and not event.resent):
+                self.lost.append(event)
+
+    def check(self) -> None:
+        """Check that each utterance came back once, and as what it was."""
+        told = f"said {self.said}, events {dict(self.events)}, lost {self.lost}"
+        assert not self.lost, told
+        assert len(self.results) == self.said, told
+        indices = Counter(result.utterance_index for result in self.results)
+        assert max(indices.values(), default=0) <= 1, f"double: {indices}; {told}"
+        for result in self.results:
+            assert count_word_errors(self.sample.text, result.text) <= _WORD_ERRORS, result
+            assert result.translation, result
+            assert result.speech, result
+
+
+@dataclass(slots=True)
+class Crowd:
+    """Several speakers, and what they met altogether."""
+
+    speakers: list[Speaker]
+
+    @property
+    def said(self) -> int:
+        """Count the utterances."""
+        return sum(speaker.said for speaker in self.speakers)
+
+    @property
+    def heard(self) -> int:
+        """Count the results."""
+        return sum(len(speaker.results) for speaker in self.speakers)
+
+    @property
+    def events(self) -> Counter[str]:
+        """Count the events by kind."""
+        return sum((speaker.events for speaker in self.speakers), Counter())
+
+    @property
+    def waits_s(self) -> list[float]:
+        """List the waits for results, shortest first."""
+        return sorted(wait for speaker in self.speakers for wait in speaker.waits_s)
+
+    def summary(self) -> str:
+        """Tell the figures."""
+        waits = self.waits_s or [0.0]
+        return (
+            f"{self.said} utterances, {self.heard} results, wait p50 {waits[len(waits) // 2]:.1f} s,"
+            f" longest {waits[-1]:.1f} s; {dict(self.events)}"
+        )
+
+
+@asynccontextmanager
+async def talking(count: int, url: str = URL) -> AsyncIterator[Crowd]:
+    """Let this many people talk; at the end of the block each stops, gets what is owed, and all is checked."""
+    stop = asyncio.Event()
+    crowd = Crowd([Speaker(url=url) for _ in range(count)])
+    tasks = [asyncio.create_task(speaker.talk(stop)) for speaker in crowd.speakers]
+    try:
+        yield crowd
+        stop.set()
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for speaker in crowd.speakers:
+        speaker.check()
+
+
+async def more_heard(crowd: Crowd, results: int, within_s: float = 120.0) -> None:
+    """Wait until each speaker has had this many results more than now."""
+    wanted = [len(speaker.results) + results for speaker in crowd.speakers]
+    end = time.monotonic() + within_s
+    while any(len(speaker.results) < count for speaker, count in zip(crowd.speakers, wanted, strict=True)):
+        assert time.monotonic() < end, f"no results: {crowd.summary()}"
+        await asyncio.sleep(0.2)
+
+
+@asynccontextmanager
+async def silent_sessions(count: int, url: str = URL) -> AsyncIterator[list[Session]]:
+    """Hold sessions that are open and say nothing; the library keeps each alive."""
+    async with contextlib.AsyncExitStack() as stack:
+        opening = [connect(url, source="en", target="es", settings=_WHOLE) for _ in range(count)]
+        yield [await stack.enter_async_context(each) for each in opening]
+
+
+async def say_once(url: str = URL, within_s: float = 90.0) -> Result:
+    """Say the recording once and return its result."""
+    stop = asyncio.Event()
+    stop.set()
+    speaker = Speaker(url=url)
+    async with asyncio.timeout(within_s), connect(url, source="en", target="es", settings=_WHOLE) as session:
+        listening = asyncio.create_task(speaker._listen(session))
+        await session.stream(speaker.sample.pcm)
+        await session.finish()
+        await listening
+    assert len(speaker.results) == 1, speaker
+    return speaker.results[0]
