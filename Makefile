@@ -18,11 +18,13 @@ demo: ## Translate a real recording through the whole system (ARGS=--keep leaves
 .PHONY: test
 test: ## Set up and pass the tests (ARGS go to pytest)
 	@setup/run test
+	@setup/kubernetes
 	$(BIN)/pytest -m "not slow and not search and not fault and not kind" $(ARGS)
 
 .PHONY: test-slow
 test-slow: ## The slow suites: long property tests, models, the decoders' fuzzers
 	@setup/run slow
+	@setup/kubernetes
 	$(BIN)/pytest -m slow $(ARGS)
 	$(BIN)/python tests/wire/fuzz_decoders.py -max_total_time=$(or $(FUZZ_SECONDS),60)
 
