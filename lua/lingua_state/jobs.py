@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from lingua_state.models import Assigned, DispatchRequest, JobRecord, Waiting
     from lingua_state.multiplexed import Word
 
-#: Why an attempt may end without its node being to blame. The last two are faults of the audio: a client could take
-#: every node out with them.
+#: Why an attempt may end without its node being to blame: it never had the job; it said in time that it can't take it
+#: now; it is gone (which counts once by itself, not per job); or the audio is at fault: a client could take every node
+#: out with that.
 BLAMELESS = frozenset(
-    {"peer_unreachable", "handover_timeout", "drain", "draining", "node_replaced", "model_not_available", "node_lost"}
+    {"peer_unreachable", "handover_timeout", "node_gone", "node_replaced", "node_stalled"}
+    | {"drain", "draining", "node_overloaded", "model_not_available", "duplicate_job_id", "duplicate_utterance_index"}
+    | {"node_lost"}
     | {"unsupported_format", "too_large"}
 )
 _CURSOR = re.compile(r"(\d{1,15}):([^\s:]{1,200})")

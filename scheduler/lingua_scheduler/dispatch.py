@@ -24,6 +24,7 @@ from lingua_scheduler.verdicts import (
     ended_code,
     error_code,
     is_of_the_audio,
+    kept_out_ms,
     model_pairs,
     stage_ms,
     status_of,
@@ -259,9 +260,9 @@ class Dispatcher:
         """Let another node try, or give up when the audio is gone."""
         code = error_code(result)
         self._metrics.attempts_lost.of(code).inc()
-        if code is ErrorCode.MODEL_NOT_AVAILABLE:
+        if kept_out := kept_out_ms(code, self._settings.exclude_pair_ms):
             for pair in model_pairs(job.work.request):
-                await nodes.exclude_from_pair(self._store, said.node_id, pair, self._settings.exclude_pair_ms)
+                await nodes.exclude_from_pair(self._store, said.node_id, pair, kept_out)
         if job.audio is None:
             await self._reports.failed(said, code)
             await self._give_up(job, code, audio_lost=not is_of_the_audio(code))

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from lingua_state.models import DispatchRequest, JobRecord, NodeRecord
     from lingua_wire.node_messages import JobResult
 
+#: A node that says it is going tells so in its next heartbeat too; base nodes have one each 15 s.
+_DRAINING_MS: Final = 20_000
 _STAGES: Final = ("asr_ms", "nmt_ms", "tts_ms", "total_ms")
 
 
@@ -75,8 +77,15 @@ def is_of_the_audio(code: ErrorCode) -> bool:
     return code in (ErrorCode.UNSUPPORTED_FORMAT, ErrorCode.TOO_LARGE)
 
 
+def kept_out_ms(code: ErrorCode, lacks_model_ms: int) -> int:
+    """Say how long a node that failed so gets no more jobs of the same pair."""
+    if code is ErrorCode.MODEL_NOT_AVAILABLE:
+        return lacks_model_ms
+    return _DRAINING_MS if code is ErrorCode.DRAINING else 0
+
+
 def model_pairs(request: DispatchRequest) -> tuple[Pair, ...]:
-    """List the pairs a node does not serve when it lacks a model for this job."""
+    """List the pairs a node does not serve when it can't take this job."""
     if request.pair.source != AUTO:
         return (request.pair,)
     sources = [code for code in request.languages if code != request.pair.target]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -102,6 +103,27 @@ async def test_a_late_result_of_an_older_attempt_changes_nothing(two: Cluster, p
         await late.result(first, text_translated="too late")
         await client.until(lambda: two.schedulers[1].metric("lingua_results_rejected_total") > rejected)
         assert len(client.outcomes()) == 1
+
+
+@pytest.mark.parametrize("code", ["DRAINING", "NODE_OVERLOADED", "DUPLICATE_JOB_ID"])
+async def test_a_node_that_says_it_can_not_take_a_job_now_is_not_taken_out_and_the_job_goes_on(
+    two: Cluster, pair: tuple[str, str], code: str
+) -> None:
+    audio = utterance()
+
+    async def ask() -> None:
+        async with Client(two.urls[0]) as client:
+            await client.open(*pair)
+            await client.proven(await client.say(audio), audio)
+
+    async with (
+        Node(two.urls[0], pair[:1], pair[1:], nodes.failing(code), capacity=20) as refusing,
+        Node(two.urls[1], pair[:1], pair[1:], nodes.after(0.5), capacity=20),
+    ):
+        await asyncio.gather(*(ask() for _ in range(16)))
+        assert len(refusing.jobs) >= (1 if code == "DRAINING" else 3)
+        shown = two.schedulers[0].ask(f"/api/v1/nodes/{refusing.node_id}")[1]
+        assert (shown["status"], shown["failed"]) == ("ready", 0)
 
 
 async def test_a_failed_job_goes_to_another_node(two: Cluster, pair: tuple[str, str]) -> None:
