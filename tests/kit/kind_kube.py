@@ -109,10 +109,7 @@ class Kube:
     async def show(self, title: str, *arguments: str) -> str:
         """Run kubectl as a person would, and keep what it printed as evidence."""
         printed = await self.ctl(*arguments)
-        EVIDENCE.parent.mkdir(parents=True, exist_ok=True)
-        with EVIDENCE.open("a") as file:
-            at = time.strftime("%H:%M:%S", time.gmtime())
-            file.write(f"\n== {at} {title}\n$ kubectl -n {self.namespace} {' '.join(arguments)}\n{printed}")
+        note(title, f"$ kubectl -n {self.namespace} {' '.join(arguments)}\n{printed}")
         return printed
 
     async def _is_true(self, kind: str, name: str, condition: str) -> bool:
@@ -125,6 +122,13 @@ async def _unhurried(probe: Callable[[], Any]) -> Any:
     if not answer:
         await asyncio.sleep(0.5)
     return answer
+
+
+def note(title: str, text: str) -> None:
+    """Keep what was seen or measured as evidence."""
+    EVIDENCE.parent.mkdir(parents=True, exist_ok=True)
+    with EVIDENCE.open("a") as file:
+        file.write(f"\n== {time.strftime('%H:%M:%S', time.gmtime())} {title}\n{text.rstrip()}\n")
 
 
 def is_ready(pod: Object) -> bool:

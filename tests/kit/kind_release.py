@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kit.kind_kube import CommandFailed, Kube, run
-from kit.kind_speech import URL, say_once
+from kit.kind_speech import URL, Speaker, say_once
 from lingua_client import LinguaError
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ async def first_result(url: str = URL, within_s: float = 180.0) -> Result:
     end = time.monotonic() + within_s
     while True:
         try:
-            return await say_once(url)
+            return await say_once(Speaker(url=url))
         except (LinguaError, TimeoutError, AssertionError) as refused:
             if time.monotonic() > end:
                 raise AssertionError(f"no utterance within {within_s:g} s; last: {refused!r}") from refused

@@ -41,6 +41,8 @@ class Speaker:
 
     sample: Sample = field(default_factory=recording)
     url: str = URL
+    source: str = "en"
+    target: str = "es"
     said: int = 0
     results: list[Result] = field(default_factory=list)
     events: Counter[str] = field(default_factory=Counter)
@@ -49,19 +51,23 @@ class Speaker:
     waits_s: list[float] = field(default_factory=list)
 
     async def talk(self, stop: asyncio.Event) -> None:
-        """Say the recording again and again, in real time, until told to stop; then wait for every outcome."""
-        async with connect(self.url, source="en", target="es", settings=_WHOLE) as session:
+        """Say the recording in real time, again and again until told to stop; then wait for every outcome."""
+        async with connect(self.url, source=self.source, target=self.target, settings=_WHOLE) as session:
             listening = asyncio.create_task(self._listen(session))
             try:
+                await self._say(session)
                 while not stop.is_set():
-                    await session.stream(self.sample.pcm)
-                    self.said += 1
+                    await self._say(session)
                 await session.finish()
                 await listening
             finally:
                 listening.cancel()
                 with contextlib.suppress(asyncio.CancelledError, LinguaError):
                     await listening
+
+    async def _say(self, session: Session) -> None:
+        await session.stream(self.sample.pcm)
+        self.said += 1
 
     async def _listen(self, session: Session) -> None:
         async for event in session:
@@ -155,15 +161,11 @@ async def silent_sessions(count: int, url: str = URL) -> AsyncIterator[list[Sess
         yield [await stack.enter_async_context(each) for each in opening]
 
 
-async def say_once(url: str = URL, within_s: float = 90.0) -> Result:
-    """Say the recording once and return its result."""
-    stop = asyncio.Event()
+async def say_once(speaker: Speaker | None = None, within_s: float = 90.0) -> Result:
+    """Say the recording once, check what comes back, and return it."""
+    speaking, stop = speaker or Speaker(), asyncio.Event()
     stop.set()
-    speaker = Speaker(url=url)
-    async with asyncio.timeout(within_s), connect(url, source="en", target="es", settings=_WHOLE) as session:
-        listening = asyncio.create_task(speaker._listen(session))
-        await session.stream(speaker.sample.pcm)
-        await session.finish()
-        await listening
-    assert len(speaker.results) == 1, speaker
-    return speaker.results[0]
+    async with asyncio.timeout(within_s):
+        await speaking.talk(stop)
+    speaking.check()
+    return speaking.results[0]
