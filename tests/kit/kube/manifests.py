@@ -19,6 +19,7 @@ NODE, FLEET = "TranslationNode", "TranslationFleet"
 PLURALS = {NODE: "translationnodes", FLEET: "translationfleets"}
 _CRDS = Path(__file__).resolve().parents[3] / "crds"
 
+_MODEST = {"privileged": False, "allowPrivilegeEscalation": False}
 #: The least that a node's spec must say.
 SMALL: Body = {"languages": {"asr": ["en"], "tts": ["es"]}}
 #: A node's spec with every field in it.
@@ -45,14 +46,8 @@ FULL: Body = {
                 "hostPID": False,
                 "hostIPC": False,
                 "volumes": [{"name": "models", "emptyDir": {}}],
-                "initContainers": [{"name": "fetch", "image": "example.org/fetch:1"}],
-                "containers": [
-                    {
-                        "name": "node",
-                        "image": "example.org/node:1",
-                        "securityContext": {"privileged": False, "allowPrivilegeEscalation": False},
-                    }
-                ],
+                "initContainers": [{"name": "fetch", "image": "example.org/fetch:1", "securityContext": _MODEST}],
+                "containers": [{"name": "node", "image": "example.org/node:1", "securityContext": _MODEST}],
             },
         }
     },
