@@ -1,4 +1,4 @@
-"""What `helm test` runs in the scheduler's image: health and pairs, and with --speech a sentence through the service."""
+"""What `helm test` runs in the scheduler's image: health and pairs, and with --speech a sentence there and back."""
 
 # ruff: noqa: INP001 - a script in a ConfigMap
 
