@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import random
 import time
 from dataclasses import dataclass
@@ -115,7 +116,7 @@ FLEETS = Kind("lingua.dev", "v1alpha1", "TranslationFleet", "translationfleets")
 PODS = Kind("", "v1", "Pod", "pods")
 SECRETS = Kind("", "v1", "Secret", "secrets")
 LEASES = Kind("coordination.k8s.io", "v1", "Lease", "leases")
-EVENTS = Kind("events.k8s.io", "v1", "Event", "events")
+EVENTS = Kind("", "v1", "Event", "events")
 
 
 class Cluster:
@@ -264,7 +265,9 @@ class Cluster:
         """Give the API server's address."""
         return str(self._api.configuration.host)
 
-    def session(self, traces: Sequence[aiohttp.TraceConfig] = ()) -> aiohttp.ClientSession:
+    def session(
+        self, traces: Sequence[aiohttp.TraceConfig], response_class: type[aiohttp.ClientResponse]
+    ) -> aiohttp.ClientSession:
         """Make a connection for kopf: same server, same credentials, a rotated token read again."""
         configuration = self._api.configuration
 
@@ -280,6 +283,7 @@ class Cluster:
             connector=aiohttp.TCPConnector(limit=0, ssl=self._api.rest_client.ssl_context),
             headers={"User-Agent": MANAGER},
             middlewares=(authorise,),
+            response_class=response_class,
             trace_configs=list(traces),
             trust_env=True,
         )
@@ -327,8 +331,10 @@ async def _credentials(configuration: client.Configuration) -> str:
     try:
         config.load_incluster_config(client_configuration=configuration)
     except config.ConfigException:
-        await config.load_kube_config(client_configuration=configuration)
-        _, context = config.list_kube_config_contexts()
+        # The library reads the variable when it is imported; we, when we connect.
+        file = os.environ.get("KUBECONFIG") or None
+        await config.load_kube_config(config_file=file, client_configuration=configuration)
+        _, context = config.list_kube_config_contexts(config_file=file)
         return str(context["context"].get("namespace") or "default")
     return _pod_namespace()
 

@@ -6,6 +6,7 @@ found here and becomes :class:`BadResource`, never a crash.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -160,6 +161,8 @@ class Node:
     labels: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
     finalizers: tuple[str, ...] = ()
+    #: The status as it came: others' conditions in it are kept.
+    raw_status: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -196,6 +199,7 @@ def parse_node(body: Any) -> Node:  # noqa: ANN401 - kopf's mapping or the clien
         labels=dict(meta.get("labels") or {}),
         annotations=dict(meta.get("annotations") or {}),
         finalizers=tuple(meta.get("finalizers") or ()),
+        raw_status=copy.deepcopy(dict(body.get("status") or {})),
     )
 
 
