@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from lingua_scheduler.work import Delivery, Recall, Refusal, Said
+from lingua_scheduler.work import Delivery, Recall, Refusal, Said, SessionWord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,10 +40,17 @@ class NodeSide(Protocol):
         """Take a job back from its node."""
 
 
+class SessionSide(Protocol):
+    """Who holds sessions here."""
+
+    def on_word(self, word: SessionWord) -> None:
+        """Take what another instance says about a session."""
+
+
 class PeerSide(Protocol):
     """Who reaches other instances."""
 
-    def send(self, instance_id: str, item: Delivery | Refusal | Recall | Said | Notice) -> bool:
+    def send(self, instance_id: str, item: Delivery | Refusal | Recall | Said | Notice | SessionWord) -> bool:
         """Queue an item for another instance; False: it can't be reached, or no more may wait for it."""
 
     def unreachable(self) -> tuple[str, ...]:
@@ -58,6 +65,7 @@ class Carrier:
         self._owner: OwnerSide
         self._nodes: NodeSide
         self._peers: PeerSide
+        self.sessions: SessionSide | None = None
 
     def connect(self, owner: OwnerSide, nodes: NodeSide, peers: PeerSide) -> None:
         """Name the three sides; once, before anything is carried."""
@@ -100,7 +108,11 @@ class Carrier:
         """Give a delivery back to its owner, which is this instance: the peer could not be reached."""
         self._owner.on_refusal(Refusal(delivery.job_id, delivery.attempt_id, PEER_UNREACHABLE))
 
-    def receive(self, item: Delivery | Refusal | Recall | Said | Notice) -> None:
+    def tell_about_session(self, instance_id: str, word: SessionWord) -> bool:
+        """Bring a word about a session to another instance; False: it can't be reached."""
+        return self._peers.send(instance_id, word)
+
+    def receive(self, item: Delivery | Refusal | Recall | Said | Notice | SessionWord) -> None:
         """Take an item that belongs here, from a peer or from this instance itself."""
         match item:
             case Said():
@@ -111,6 +123,9 @@ class Carrier:
                 self._nodes.recall(item)
             case Refusal():
                 self._owner.on_refusal(item)
+            case SessionWord():
+                if self.sessions is not None:
+                    self.sessions.on_word(item)
             case _:
                 self._owner.on_notice(item)
 

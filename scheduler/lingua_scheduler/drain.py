@@ -28,13 +28,14 @@ async def drain(scheduler: Scheduler, announce: Callable[[], object]) -> None:
     grace_s = scheduler.settings.drain.grace_ms / 1000
     end_s = time.monotonic() + max(0.0, grace_s - min(_CLOSING_S, grace_s / 2))
     log.info("draining", extra={"sessions": len(scheduler.sessions), "nodes": len(scheduler.nodes)})
-    await scheduler.sessions.drain(round(grace_s * 1000))
-    await _until(lambda: len(scheduler.sessions) + len(scheduler.dispatcher) == 0, end_s)
+    scheduler.sessions.drain(round(1000 * (end_s - time.monotonic())))
+    await _until(lambda: scheduler.sessions.unsettled + len(scheduler.dispatcher) == 0, end_s)
     await scheduler.nodes.drain()
     await _until(lambda: scheduler.nodes.busy() == 0, end_s)
-    scheduler.sessions.close_all(CloseCode.GOING_AWAY)
+    await scheduler.sessions.close_all()
+    scheduler.sessions.leave()
     await scheduler.nodes.close(CloseCode.RESTART)
-    await _until(lambda: len(scheduler.sessions) + len(scheduler.nodes) == 0, time.monotonic() + _CLOSING_S / 2)
+    await _until(lambda: scheduler.sessions.connected + len(scheduler.nodes) == 0, time.monotonic() + _CLOSING_S / 2)
     log.info("drained", extra={"sessions": len(scheduler.sessions), "nodes": len(scheduler.nodes)})
 
 

@@ -87,6 +87,10 @@ class Metrics:
         self.sessions_opened = self._counter("sessions_opened", "Sessions that were acknowledged", ("profile",))
         #: Labels: code (the close code as text).
         self.sessions_closed = self._counter("sessions_closed", "Sessions that ended, by close code", ("code",))
+        #: Labels: how (here, handed_over, rebuilt, refused).
+        self.sessions_resumed = self._counter("sessions_resumed", "Sessions that went on after a loss", ("how",))
+        #: Labels: reason (drain, max_session, rebalance).
+        self.sessions_moved = self._counter("sessions_moved", "Clients asked to connect again elsewhere", ("reason",))
         #: Labels: reason (IsFinal, Timeout, MaxDuration, MaxLength, Silence, Close, Drain).
         self.finalized = self._counter("utterances_finalized", "Utterances cut, by reason", ("reason",))
         #: Labels: reason (no_speech, too_short, empty).

@@ -48,7 +48,11 @@ class HttpSettings(_Group):
     frame_bytes: Bytes = limits.FRAME_BYTES
     node_message_bytes: Bytes = limits.NODE_JSON_BYTES
     connections_per_address: Annotated[int, Field(ge=0)] = 0
-    """Open sockets of one client address; 0: not limited (behind a proxy all have the proxy's address)."""
+    """Open sockets of one client address; 0: not limited (behind a proxy all have the proxy's address, unless
+    `forwarded_hops` says how many proxies there are)."""
+    forwarded_hops: Annotated[int, Field(ge=0, le=10)] = 0
+    """Proxies in front that each add to `X-Forwarded-For`; 0: a caller's address is that of its socket. Too high a
+    number lets callers name any address."""
 
 
 class RedisGroup(_Group):
@@ -77,7 +81,15 @@ class SessionSettings(_Group):
     """Sessions of this instance; more get 503 with SESSION_LIMIT."""
     ttl_ms: Annotated[int, Field(ge=3_000)] = 90_000
     """How long a session's record outlives its instance; it is renewed each third of this."""
+    resume_ms: MillisecondsOrOff = 60_000
+    """How long a session whose connection was lost is kept for its client, which asked for `resume`; 0: not at all."""
+    events_ms: MillisecondsOrOff = 120_000
+    """How long the store keeps the text of events that a client has not confirmed; 0: it never gets any text, and such
+    results are made again from the client's audio."""
+    handover_ms: Milliseconds = 700
+    """How long the instance that held a session may take to hand it over to the one where its client came back."""
     max_ms: Milliseconds = 4 * 3600 * 1000
+    """Shortened by up to a tenth for each session, so that those opened together do not end together."""
     going_away_ms: Milliseconds = 60_000
     idle_warn_ms: Milliseconds = 60_000
     idle_close_ms: Milliseconds = 75_000
@@ -204,6 +216,21 @@ class DrainSettings(_Group):
     """From the signal to the exit; below Kubernetes' 30 s."""
     reconnect_ms: MillisecondsOrOff = 1_000
     """Clients are told to connect again after a random time up to this."""
+    moves_per_s: Count = 500
+    """With more sessions than this many for each second of `reconnect_ms`, that time is longer, up to half the grace."""
+    close_batch: Count = 100
+    """Sockets closed at once at the end, with a moment between."""
+
+
+class ShedSettings(_Group):
+    """How sessions move to instances that have fewer."""
+
+    per_minute: Annotated[int, Field(ge=0)] = 60
+    """Sessions asked to move in a minute, at most; 0: none ever is."""
+    above_mean: Annotated[float, Field(gt=1.0, le=100.0)] = 1.5
+    """An instance with more than this many times the mean of all sheds sessions."""
+    at_least: Count = 20
+    """An instance with no more sessions than this sheds none: so few are no load."""
 
 
 class AuthSettings(_Group):
@@ -218,6 +245,9 @@ class AuthSettings(_Group):
     node_tokens: str = ""
     origins: str = ""
     """Origins of web pages that may connect, with commas between."""
+    pairing_tries: Count = 10
+    """Wrong pairing codes of one address, or of one tenant with a token, within the window; more are not looked at."""
+    pairing_window_ms: Milliseconds = 60_000
 
     def origin_list(self) -> tuple[str, ...]:
         """Split ``origins``."""
@@ -246,6 +276,7 @@ class SchedulerSettings(BaseSettings):
     peer: PeerSettings = PeerSettings()
     instance: InstanceSettings = InstanceSettings()
     drain: DrainSettings = DrainSettings()
+    shed: ShedSettings = ShedSettings()
     auth: AuthSettings = AuthSettings()
 
 

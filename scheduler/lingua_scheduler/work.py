@@ -71,6 +71,21 @@ class Recall:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class SessionWord:
+    """What instances tell each other about a session whose client went from one to the other (sessions/handover).
+
+    ``generation`` is the one in which the asking instance holds it; ``what`` says how to read ``head`` and ``body``.
+    """
+
+    session_id: str
+    generation: int
+    sender: str
+    what: str
+    head: Mapping[str, Any] = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+
 NodeWord: TypeAlias = "JobAck | JobStarted | NodeAsrPartial | JobResult"
 
 

@@ -94,6 +94,14 @@ class Client:
         self.session_id = ack["session_id"]
         return ack
 
+    async def resume(self, of: Client, source: str, target: str, **changes: Any) -> Event:
+        """Go on with another client's session over this socket; return ``session_resumed``."""
+        acks = of.all("session_init_ack")
+        last_seq = max((event.get("seq") or 0 for event in of.events), default=0)
+        wanted = {"session_id": of.session_id, "resume_token": acks[-1]["resume_token"], "last_seq": last_seq}
+        await self.open(source, target, **(wanted | changes))
+        return await self.event("session_resumed")
+
     async def send(self, message: Event) -> None:
         """Send a message."""
         await self._socket.send_str(orjson.dumps(message).decode())

@@ -19,7 +19,7 @@ ARGV[11]  subject      who speaks, as the credential says: only the same may res
 ARGV[12]  token        SHA-256 of the resume token, or "": it can't be resumed
 
 Returns  {"ok", generation}
-         {"replaced", generation}  this attach was done, and a later one holds the session since
+         {"replaced", generation}  a later attach holds the session: after this one was done, or since the caller's
          {"foreign"}               the session belongs to another tenant
 
 Clock    Redis TIME
@@ -35,6 +35,10 @@ if old[3] == ARGV[9] then
 end
 if old[2] == ARGV[9] then
   return { "ok", generation }
+end
+
+if ARGV[10] ~= "0" and generation > tonumber(ARGV[10]) then
+  return { "replaced", generation }
 end
 
 local now = now_ms()

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from lingua_scheduler.work import Delivery, Recall, Refusal, Said
+from lingua_scheduler.work import Delivery, Recall, Refusal, Said, SessionWord
 from lingua_state.models import Assigned, EndedJob, LostJob
 from lingua_wire import codec
 from lingua_wire.catalogue import Direction
@@ -17,7 +17,7 @@ from lingua_wire.codes import CloseCode, ErrorCode
 from lingua_wire.errors import WireError
 from lingua_wire.node_messages import JobAck, JobResult, JobStarted, NodeAsrPartial
 
-Item: TypeAlias = Delivery | Refusal | Recall | Said | Assigned | LostJob | EndedJob
+Item: TypeAlias = Delivery | Refusal | Recall | Said | Assigned | LostJob | EndedJob | SessionWord
 
 #: The largest item. A message of a node, which may hold speech as base64, has 4 MiB at most.
 MESSAGE_BYTES: Final = 16 * 1024 * 1024
@@ -35,9 +35,10 @@ _KINDS: Final = {
     Assigned: "assigned",
     LostJob: "lost",
     EndedJob: "ended",
+    SessionWord: "session",
 }
 #: Fields that stay here: bytes go behind the head, and what else a script assigned is told on its own.
-_LEFT_OUT: Final = frozenset({"audio", "speech", "word", "also"})
+_LEFT_OUT: Final = frozenset({"audio", "speech", "word", "also", "body"})
 
 
 def pack(item: Item) -> bytes:
@@ -52,6 +53,8 @@ def pack(item: Item) -> bytes:
         head["word"] = codec.encode_text(item.word)
         head["has_speech"] = item.speech is not None
         body = item.speech or b""
+    elif isinstance(item, SessionWord):
+        body = item.body
     packed = orjson.dumps(head)
     return b"".join((_LENGTH.pack(len(packed)), packed, body))
 
@@ -80,6 +83,8 @@ def _item(kind: str, head: dict[str, Any], body: bytes) -> Item:
         return Delivery(**head, audio=body)
     if kind == "said":
         return _said(head, body)
+    if kind == "session":
+        return SessionWord(**head, body=body)
     return Refusal(**head) if kind == "refusal" else Recall(**head)
 
 

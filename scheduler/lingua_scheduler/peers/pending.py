@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lingua_scheduler.work import Delivery, Said
+from lingua_scheduler.work import Delivery, Said, SessionWord
 from lingua_wire.node_messages import JobResult, NodeAsrPartial
 
 if TYPE_CHECKING:
@@ -107,6 +107,8 @@ def size_of(item: Item) -> int:
             return 1_000 + len(item.audio)
         case Said(word=JobResult(tts_audio=text)):
             return 1_000 + len(item.speech or b"") + len(text or "")
+        case SessionWord():
+            return 1_000 + len(item.body)
     return 1_000
 
 

@@ -60,13 +60,15 @@ class Cutter:
         "turns",
     )
 
-    def __init__(self, rules: CutRules, detector: VoiceDetector, turns: Turns | None = None) -> None:
+    def __init__(
+        self, rules: CutRules, detector: VoiceDetector, turns: Turns | None = None, start_sample: int = 0
+    ) -> None:
         self.turns = turns or Turns()
         self._rules = self._next_rules = rules
         self._detector = detector
         self._chunks: list[_Chunk] = []
         self._buffered_bytes = self._samples = self._speech = self._silence = 0
-        self._start_sample = 0
+        self._start_sample = start_sample
         self._last_audio_ms = 0
         self._ending: _Ending | None = None
 
@@ -168,6 +170,18 @@ class Cutter:
         if due_ms is None or now_ms < due_ms:
             return ()
         return self._settle(now_ms) if self._ending else self._end(Reason.TIMEOUT)
+
+    def go_on(self, now_ms: int, sample: int) -> tuple[Cut, ...]:
+        """Listen again after a while without a connection, which is no pause; ``sample`` comes next.
+
+        Samples that will never come end what is held.
+        """
+        self._last_audio_ms = now_ms
+        if sample <= self.received_samples:
+            return ()
+        cuts = self.close(Reason.CLOSE)
+        self._start_sample = sample
+        return cuts
 
     def close(self, reason: Reason) -> tuple[Cut, ...]:
         """End what is held, at once: the session ends, or is drained."""

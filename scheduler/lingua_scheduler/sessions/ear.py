@@ -54,10 +54,10 @@ class Ear:
         "sample_rate",
     )
 
-    def __init__(self, terms: Terms, bound: AudioBound, limit_bytes: int) -> None:
+    def __init__(self, terms: Terms, bound: AudioBound, limit_bytes: int, start_sample: int = 0) -> None:
         self.audio_format = terms.audio_format
         self.sample_rate = terms.sample_rate
-        self.cutter = Cutter(terms.rules, detector_of(terms.audio_format, terms.sample_rate))
+        self.cutter = Cutter(terms.rules, detector_of(terms.audio_format, terms.sample_rate), None, start_sample)
         self._sure = terms.profile.tells_format
         self._echo = None if terms.profile.in_order else EchoFilter()
         self._flow = Flow(terms.profile.flow)
@@ -125,6 +125,12 @@ class Ear:
             return None
         paused, self._paused = self._paused, False
         return self._pace.arrived(samples * self._ms_per_sample, now_ms, paused=paused)
+
+    def expect_again(self, audio_ms: int, now_ms: int) -> None:
+        """Let so much audio come faster than it was spoken, over a new socket: the client sends it again."""
+        self._seq.restart()
+        self._flow.credit(audio_ms)
+        self._pace.rest(now_ms + audio_ms)
 
     def let_go(self, size_bytes: int) -> None:
         """Count audio that is not held any more."""

@@ -60,7 +60,12 @@ class _Bucket:
         """Earn what the time since the last call is worth."""
         at_ms = now_ms if self._at_ms is None else self._at_ms
         self._at_ms = max(at_ms, now_ms)
-        self._tokens = min(self._burst, self._tokens + (self._at_ms - at_ms) * self._per_ms)
+        earned = self._tokens + (self._at_ms - at_ms) * self._per_ms
+        self._tokens = min(max(self._burst, self._tokens), earned)
+
+    def add(self, amount: float) -> None:
+        """Add to what may come at once, until it is used."""
+        self._tokens += amount
 
     def take(self, amount: float) -> int:
         """Take ``amount``; return for how many milliseconds to wait until the debt is paid."""
@@ -85,6 +90,10 @@ class Flow:
         self._over_since_ms: int | None = None
         self._warned_ms = 0
         self.paused_ms = 0
+
+    def credit(self, audio_ms: int) -> None:
+        """Let so much more audio come at once, this time: it is sent again."""
+        self._audio.add(audio_ms)
 
     def take(self, audio_ms: float, now_ms: int) -> Verdict:
         """Count one message with ``audio_ms`` of audio (0: none), and say what to do before the next."""

@@ -12,7 +12,7 @@ from lingua_scheduler.background import Background
 from lingua_scheduler.sessions.cuts import Reason
 from lingua_state import sessions
 from lingua_state.errors import SessionReplaced, StateError
-from lingua_wire.codes import CloseCode, ErrorCode
+from lingua_wire.codes import CloseCode
 
 if TYPE_CHECKING:
     from lingua_scheduler.metrics import Metrics
@@ -20,11 +20,14 @@ if TYPE_CHECKING:
     from lingua_scheduler.sessions.terms import Terms
     from lingua_scheduler.settings import SchedulerSettings
     from lingua_state.client import Store
+    from lingua_state.models import Resumed
 
 log = logging.getLogger(__name__)
 
 #: Sessions renewed at once.
 _BATCH = 100
+#: Between two batches of sockets that are closed.
+_BETWEEN_S = 0.02
 
 
 class SessionHub:
@@ -37,8 +40,10 @@ class SessionHub:
         self._drain = settings.drain
         self._metrics = metrics
         self._sessions: dict[str, Session] = {}
-        self._background = Background(metrics)
+        self.background = Background(metrics)
         self.opening = 0
+        #: A record outlives its instance for as long as a client may come back.
+        self._ttl_ms = max(settings.session.ttl_ms, settings.session.resume_ms * 3 // 2)
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -48,7 +53,21 @@ class SessionHub:
         """Tell whether no more sockets are let in."""
         return len(self._sessions) + self.opening >= self._settings.limit
 
-    async def attach(self, session_id: str, terms: Terms, after: int = 0) -> int:
+    @property
+    def connected(self) -> int:
+        """Count the sessions whose client is there."""
+        return sum(session.line is not None for session in self._sessions.values())
+
+    @property
+    def unsettled(self) -> int:
+        """Count the sessions that a stop waits for: connected ones, and those with something under way."""
+        return sum(session.line is not None or not session.idle for session in self._sessions.values())
+
+    def find(self, session_id: str) -> Session | None:
+        """Find a session."""
+        return self._sessions.get(session_id)
+
+    async def attach(self, session_id: str, terms: Terms, after: int = 0, token: str = "") -> int:
         """Tell the store that this instance has the session; return its generation.
 
         :raises StateError: the store is away, or another attach was later.
@@ -63,8 +82,27 @@ class SessionHub:
             target=pair.target,
             mode=terms.languages.mode,
             trace_id=terms.trace_id,
-            ttl_ms=self._settings.ttl_ms,
+            ttl_ms=self._ttl_ms,
             after=after,
+            subject=terms.subject,
+            token=token,
+        )
+
+    async def resume(self, session_id: str, terms: Terms, token: str, next_token: str, last_seq: int) -> Resumed:
+        """Take a session over from whoever has it; the tokens are digests.
+
+        :raises StateError: the store is away, or the token does not count.
+        """
+        return await sessions.resume(
+            self._store,
+            session_id=session_id,
+            instance_id=self._instance_id,
+            tenant=terms.tenant,
+            subject=terms.subject,
+            token=token,
+            next_token=next_token,
+            ttl_ms=self._ttl_ms,
+            last_seq=last_seq,
         )
 
     def add(self, session: Session) -> None:
@@ -75,22 +113,33 @@ class SessionHub:
 
     async def remove(self, session: Session) -> None:
         """Forget a session, here and in the store."""
-        if self._sessions.pop(session.session_id, None) is None:
+        if self._sessions.get(session.session_id) is not session:
             return
+        del self._sessions[session.session_id]
         self._show()
         try:
             await sessions.close(self._store, session.session_id, session.generation)
         except StateError as error:  # the record lapses by itself
             self._metrics.store_errors.of(error.code).inc()
 
+    def forget(self, session: Session) -> None:
+        """End a session that nobody waits for any more."""
+        session.drop()
+        self.background.spawn(self.remove(session))
+
+    def check(self, session: Session) -> None:
+        """Find out whether a session is still held here: the store said no."""
+        if session.session_id in self._sessions:
+            self.background.spawn(self._renew_one(session))
+
     def languages_changed(self, session: Session, source: str, target: str) -> None:
         """Tell the store what a session hears and speaks now."""
-        self._background.spawn(self._update_languages(session, source, target))
+        self.background.spawn(self._update_languages(session, source, target))
 
     async def renew(self) -> None:
         """Keep the records of all sessions alive, for ever; spread over a third of their time to live."""
         while True:
-            await asyncio.sleep(self._settings.ttl_ms / 3000)
+            await asyncio.sleep(self._ttl_ms / 3000)
             await self.renew_once()
 
     async def renew_once(self) -> None:
@@ -103,30 +152,57 @@ class SessionHub:
         """Tell the store about every session again: it lost its past."""
         await self.renew_once()
 
-    async def drain(self, deadline_ms: int) -> None:
-        """Let every session finish what was spoken, tell the clients, and close."""
+    def drain(self, deadline_ms: int) -> None:
+        """Tell every client that this instance goes away; those who can't move have what was spoken finished."""
         for session in list(self._sessions.values()):
-            session.teller.going_away("drain", deadline_ms, round(random.uniform(0, self._drain.reconnect_ms)))
+            self.move(session, "drain", deadline_ms)
+
+    def move(self, session: Session, reason: str, deadline_ms: int) -> None:
+        """Ask a client to connect again, elsewhere; one that can't resume is brought to its end."""
+        self._metrics.sessions_moved.of(reason).inc()
+        session.teller.going_away(reason, deadline_ms, self.any_moment_ms(len(self._sessions)))
+        if not session.terms.profile.resume:
             session.finish(Reason.DRAIN)
 
-    def close_all(self, code: CloseCode) -> None:
-        """Close every socket that is still open."""
-        for session in list(self._sessions.values()):
-            session.on_close(code)
+    def any_moment_ms(self, count: int) -> int:
+        """Choose when one of ``count`` clients that are told at once connects again."""
+        spread_ms = max(self._drain.reconnect_ms, count * 1000 // self._drain.moves_per_s)
+        return round(random.uniform(0, min(spread_ms, max(self._drain.reconnect_ms, self._drain.grace_ms // 2))))
+
+    def drain_code(self, session: Session) -> CloseCode:
+        """Choose the close code at a drain: what base peers know, or the one that says what it is."""
+        return CloseCode.RESTART if session.terms.profile.extensions else CloseCode.GOING_AWAY
+
+    async def close_all(self) -> None:
+        """Close every socket that is still open, not all at once."""
+        held = list(self._sessions.values())
+        for start in range(0, len(held), self._drain.close_batch):
+            for session in held[start : start + self._drain.close_batch]:
+                if session.line is not None:
+                    session.line.close(self.drain_code(session))
+            await asyncio.sleep(_BETWEEN_S)
+
+    def leave(self) -> None:
+        """Let go of what is left; records stay in the store, for clients that come back elsewhere."""
+        for session in self._sessions.values():
+            session.drop()
 
     async def stop(self) -> None:
-        """Stop background calls."""
-        await self._background.stop()
+        """Stop background calls and timers."""
+        self.leave()
+        await self.background.stop()
 
     async def _renew_one(self, session: Session) -> None:
+        name, generation = session.session_id, session.generation
         try:
-            if await sessions.touch(self._store, session.session_id, session.generation, self._settings.ttl_ms):
+            if not session.unknown and await sessions.touch(self._store, name, generation, self._ttl_ms):
                 return
-            if session.session_id in self._sessions:
-                session.generation = await self.attach(session.session_id, session.terms, session.generation)
+            if self._sessions.get(name) is session and generation == session.generation:
+                session.generation = await self.attach(name, session.terms, generation, session.token_digest)
+                session.unknown = False
         except SessionReplaced:
-            session.teller.error(ErrorCode.SESSION_REPLACED, "the session goes on over a newer connection")
-            session.on_close(CloseCode.REPLACED)
+            if generation == session.generation:
+                session.end(CloseCode.REPLACED)
         except StateError as error:
             self._metrics.store_errors.of(error.code).inc()
         except Exception:  # of one session: all others must still be renewed

@@ -31,12 +31,14 @@ class Outgoing:
     ``partial_of``: the utterance it is a partial of; the next partial of that utterance takes its place.
     ``final_of``: the utterance it ends; waiting partials of that utterance are left out.
     ``without_speech``: the same event with its text alone, if it carries speech.
+    ``seq``: its number, if it is kept until the client has it.
     """
 
     frames: tuple[Frame, ...]
     partial_of: int | None = None
     final_of: int | None = None
     without_speech: tuple[Frame, ...] | None = None
+    seq: int | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -139,6 +141,7 @@ class Outbox:
 
     def _drop_speech(self, key: int) -> None:
         waiting = self._waiting[key]
-        lean = Outgoing(waiting.event.without_speech or (), final_of=waiting.event.final_of)
+        event = waiting.event
+        lean = Outgoing(event.without_speech or (), final_of=event.final_of, seq=event.seq)
         self._replace(key, _Waiting(lean, waiting.since_ms))
         self.speech_dropped += 1

@@ -21,13 +21,14 @@ WINDOWS: Final = 2
 class PaceWatch:
     """Measure the pace at which samples arrive, in windows of time."""
 
-    __slots__ = ("_agreeing", "_audio_ms", "_began_ms", "_sample_rate", "_suspected")
+    __slots__ = ("_agreeing", "_audio_ms", "_began_ms", "_rest_until_ms", "_sample_rate", "_suspected")
 
     def __init__(self, sample_rate: int) -> None:
         self._sample_rate = sample_rate
         self._began_ms: int | None = None
         self._audio_ms = 0.0
         self._agreeing = 0
+        self._rest_until_ms = 0
         self._suspected: int | None = None
 
     def arrived(self, audio_ms: float, now_ms: int, *, paused: bool = False) -> int | None:
@@ -35,7 +36,7 @@ class PaceWatch:
 
         ``paused``: the socket was not read for a while before, so the pace is ours and says nothing.
         """
-        if paused or self._began_ms is None:
+        if paused or self._began_ms is None or now_ms < self._rest_until_ms:
             self._begin(now_ms)
             self._suspected = None
             return None
@@ -46,6 +47,12 @@ class PaceWatch:
         rate = self._rate_of(self._audio_ms / elapsed_ms)
         self._begin(now_ms)
         return self._agree(rate)
+
+    def rest(self, until_ms: int) -> None:
+        """Look away until then: audio that is sent again comes at no pace of its own."""
+        self._rest_until_ms = until_ms
+        self._began_ms = None
+        self._suspected = None
 
     def _begin(self, now_ms: int) -> None:
         self._began_ms = now_ms

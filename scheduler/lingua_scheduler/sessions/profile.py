@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from lingua_scheduler.settings import FlowSettings
 
-#: Resume is not built yet: it is not granted.
-GRANTED: Final = SESSION_EXTENSIONS - {Extension.RESUME}
 #: 2025-01-01, in Unix milliseconds.
 _INDEX_EPOCH_MS: Final = 1_735_689_600_000
 
@@ -55,6 +53,11 @@ class ClientProfile:
         return Extension.AUDIO_ACK in self.extensions
 
     @property
+    def resume(self) -> bool:
+        """Tell whether its session can go on over another connection."""
+        return Extension.RESUME in self.extensions
+
+    @property
     def reports(self) -> bool:
         """Tell whether it gets a report for each finalize."""
         return Extension.FINALIZE_REPORTS in self.extensions
@@ -73,10 +76,11 @@ class ClientProfile:
         return 0 if self.extensions else max(0, unix_ms - _INDEX_EPOCH_MS) // 100
 
 
-def client_profile(asked: Iterable[str], settings: FlowSettings) -> ClientProfile:
-    """Grant what is known of what was asked for."""
+def client_profile(asked: Iterable[str], settings: FlowSettings, *, resume: bool = True) -> ClientProfile:
+    """Grant what is known of what was asked for; ``resume`` only where sessions outlive their connection."""
     names = set(asked)
-    granted = frozenset(extension for extension in GRANTED if extension in names)
+    known = SESSION_EXTENSIONS if resume else SESSION_EXTENSIONS - {Extension.RESUME}
+    granted = frozenset(extension for extension in known if extension in names)
     return _extended(granted, settings) if granted else _base(settings)
 
 

@@ -52,14 +52,16 @@ class Receipts:
 
     __slots__ = ("_interval_ms", "_last", "_last_ms", "_received", "_sample_rate", "_settled", "_spans", "_urgent_ms")
 
-    def __init__(self, sample_rate: int = SAMPLE_RATE, interval_ms: int = 1_000, urgent_ms: int = 100) -> None:
+    def __init__(
+        self, sample_rate: int = SAMPLE_RATE, interval_ms: int = 1_000, urgent_ms: int = 100, start: int = 0
+    ) -> None:
         self._sample_rate = sample_rate
         self._interval_ms = interval_ms
         self._urgent_ms = urgent_ms
-        self._received = 0
+        self._received = start
         self._spans: dict[int, _Span] = {}
-        self._settled = 0
-        self._last = Receipt(0, 0, 0, 0, 0)
+        self._settled = start
+        self._last = Receipt(start, start, start, 0, 0)
         self._last_ms: int | None = None
 
     def received(self, total: int) -> None:

@@ -31,6 +31,10 @@ class SeqWindow:
         """Note that an utterance ended with ``seq``: a counter that is at 0 or 1 after that has been started again."""
         self._ended_seq = max(seq, self._high_seq)
 
+    def restart(self) -> None:
+        """Begin again: another socket counts anew, from anywhere."""
+        self._seen = 0
+
     def accept(self, seq: int) -> int | None:
         """Return the chunk's position in the order of the stream, or None for a repeat."""
         ahead = seq - self._high_seq

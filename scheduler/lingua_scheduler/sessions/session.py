@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, Final
+import random
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from lingua_scheduler.clock import now_ms, unix_ms
 from lingua_scheduler.sessions.cuts import Cut, Finalized, Reason
 from lingua_scheduler.sessions.ear import Ear, unpack_whole, wrong_rate
 from lingua_scheduler.sessions.flow import READ_ON, Idle, IdleWatch
+from lingua_scheduler.sessions.teller import BEGINNING, Line
 from lingua_scheduler.sessions.utterances import Sound, Utterances
 from lingua_wire import frames
 from lingua_wire.audio import decode_base64
@@ -22,6 +24,7 @@ from lingua_wire.errors import WireError
 from lingua_wire.session_messages import (
     AudioChunk,
     ClientHeartbeat,
+    EventAck,
     ServerHeartbeat,
     SessionClose,
     SessionInit,
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lingua_scheduler.scheduler import Scheduler
+    from lingua_scheduler.sessions.resuming import Claim, Entry, Start
     from lingua_scheduler.sessions.teller import Teller
     from lingua_scheduler.sessions.terms import Terms
     from lingua_wire.fields import Message
@@ -51,26 +55,50 @@ _LAST_INDEX: Final = 2**52
 _FULL_AGAIN_MS: Final = 5_000
 
 
-class Session:
-    """One session. ``close`` ends its socket with a close code, after what waits was sent."""
+class SessionLine(Line, Protocol):
+    """A session's connection."""
 
-    def __init__(self, scheduler: Scheduler, session_id: str, generation: int, terms: Terms, teller: Teller) -> None:
+    def close(self, code: CloseCode) -> None:
+        """Close it, after what waits was sent."""
+
+    def settled(self) -> None:
+        """Note that every utterance has its outcome."""
+
+
+class Session:
+    """One session, for as long as anybody may want its results: its ``line`` may be lost and another one come."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        session_id: str,
+        generation: int,
+        terms: Terms,
+        teller: Teller,
+        start: Start = BEGINNING,
+    ) -> None:
         now = now_ms()
         settings = scheduler.settings
         self.session_id = session_id
         self.generation = generation
         self.terms = terms
         self.teller = teller
-        self.on_settled: Callable[[], None] | None = None
-        self.on_close: Callable[[CloseCode], None]
+        self.token_digest = ""
+        #: The store does not know of this connection yet.
+        self.unknown = False
+        #: What the client missed, as far as only the store had it.
+        self.missed: tuple[Entry, ...] = ()
+        self.line: SessionLine | None = None
         self.opened_ms = now
+        self._max_ms = round(settings.session.max_ms * random.uniform(0.9, 1.0))
+        self._lost_ms: int | None = None
         self._scheduler = scheduler
         self._settings = settings
-        self._ear = Ear(terms, scheduler.audio, settings.session.audio_bytes)
+        self._ear = Ear(terms, scheduler.audio, settings.session.audio_bytes, start.sample)
         self._next_terms = terms
-        self._utterances = Utterances(scheduler, terms, self._ear, teller, self._on_outcome)
+        self._utterances = Utterances(scheduler, terms, self._ear, teller, self._on_outcome, start)
         self._idle = IdleWatch(now, settings.session.idle_warn_ms, settings.session.idle_close_ms)
-        self._next_index = terms.profile.first_index(unix_ms())
+        self._next_index = terms.profile.first_index(unix_ms()) if start.index is None else start.index
         self._whole: dict[int, int] = {}
         self._announced: dict[int, Utterance] = {}
         self._full_told_ms = 0
@@ -87,6 +115,79 @@ class Session:
     def unsettled(self) -> int:
         """Count the utterances whose outcome was not told yet."""
         return len(self._utterances)
+
+    # The connection
+
+    @property
+    def lost(self) -> bool:
+        """Tell whether it waits for its client to come back."""
+        return self._lost_ms is not None
+
+    @property
+    def idle(self) -> bool:
+        """Tell whether nothing is under way: no utterance, and nothing the client may not have."""
+        journal = self.teller.journal
+        return not self._utterances and not self._ear.cutter.buffered_bytes and not (journal and len(journal))
+
+    @property
+    def received_samples(self) -> int:
+        """Count the samples taken since the session began."""
+        return self._ear.cutter.received_samples
+
+    @property
+    def next_index(self) -> int:
+        """Give the index of the next utterance that is cut."""
+        return self._next_index
+
+    def begin(self, line: SessionLine) -> None:
+        """Speak over its first connection here."""
+        self.line = line
+        self.teller.connect(line)
+
+    def replay(self, last_seq: int) -> None:
+        """Tell a client that came back what it missed."""
+        missed, self.missed = self.missed, ()
+        self.teller.replay(last_seq)
+        self.teller.tell_again(missed)
+
+    def lose(self) -> None:
+        """Go on without a connection: what is under way goes on, what was being spoken is kept."""
+        self.line = None
+        self.teller.disconnect()
+        self._lost_ms = now_ms()
+        self._arm()
+
+    def take_up(self, line: SessionLine, claim: Claim) -> bool:
+        """Go on over a new connection; False: what its client has missed is not here any more.
+
+        The connection greets its client, then has the rest told (:meth:`Teller.replay`).
+        """
+        journal = self.teller.journal
+        if self._closing or journal is None or journal.after(claim.last_seq) is None:
+            return False
+        now, older = now_ms(), self.line
+        self.teller.disconnect()
+        self._follow(self._ear.cutter.go_on(now, claim.held_sample or 0))
+        self.teller.connect(line)
+        self.line, self._lost_ms = line, None
+        self.opened_ms, self._leaving_told = now, False
+        self._idle.heard(now)
+        self.expect_again()
+        self._arm()
+        if older is not None:
+            older.close(CloseCode.REPLACED)
+        return True
+
+    def expect_again(self) -> None:
+        """Let the client send again at once what it said while there was no connection."""
+        self._ear.expect_again(self._settings.session.resume_ms, now_ms())
+
+    def end(self, code: CloseCode) -> None:
+        """End the connection, or the wait for one."""
+        if self.line is not None:
+            self.line.close(code)
+        else:
+            self._scheduler.sessions.forget(self)
 
     # What the client says. Each returns for how many milliseconds the socket is not to be read.
 
@@ -243,6 +344,9 @@ class Session:
         self._idle.heard(now_ms())
         self.teller.send(ServerHeartbeat.model_construct(session_id=self.session_id, timestamp=unix_ms()))
 
+    def _event_ack(self, message: EventAck) -> None:
+        self.teller.acked(message.last_seq)
+
     def _update(self, message: SessionUpdate) -> None:
         """Change what applies from the next utterance on. A node keeps a turn by its languages, so the turn ends."""
         self._next_terms = self._next_terms.updated(message)
@@ -289,8 +393,12 @@ class Session:
 
     def _on_outcome(self) -> None:
         self._arm()
-        if not self._utterances and self.on_settled is not None:
-            self.on_settled()
+        if self._utterances:
+            return
+        if self.line is not None:
+            self.line.settled()
+        elif self._closing:
+            self._scheduler.sessions.forget(self)
 
     # Time
 
@@ -312,7 +420,9 @@ class Session:
     def _due_ms(self) -> int | None:
         if self._closing:
             return self._give_up_ms
-        dues = [self.opened_ms + self._settings.session.max_ms - (0 if self._leaving_told else self._warning_ms)]
+        if self._lost_ms is not None:
+            return min([self._lost_ms + self._settings.session.resume_ms, *self._utterances.dues_ms(listening=False)])
+        dues = [self.opened_ms + self._max_ms - (0 if self._leaving_told else self._warning_ms)]
         if (due := self._ear.cutter.next_due_ms) is not None:
             dues.append(due)
         dues += self._utterances.dues_ms(listening=self._watched)
@@ -326,6 +436,8 @@ class Session:
         try:
             if self._closing and self._give_up_ms is not None and now >= self._give_up_ms:
                 self._utterances.end_all()
+            elif self._lost_ms is not None and not self._closing:
+                self._wait_for_client(now - self._lost_ms)
             elif not self._closing:
                 self._follow(self._ear.cutter.tick(now))
                 self._watch(now)
@@ -333,7 +445,7 @@ class Session:
             self._utterances.release(now)
         except Exception:
             log.exception("a session's timer failed", extra={"session_id": self.session_id})
-            self.on_close(CloseCode.INTERNAL)
+            self.end(CloseCode.INTERNAL)
 
     def _watch(self, now: int) -> None:
         """Look at silence and age."""
@@ -343,22 +455,34 @@ class Session:
                 self.teller.error(ErrorCode.IDLE_TIMEOUT, "neither audio nor heartbeat came for a while")
             elif idle is Idle.CLOSE:
                 self.teller.error(ErrorCode.IDLE_TIMEOUT, "neither audio nor heartbeat came")
-                self.on_close(CloseCode.IDLE)
+                self.end(CloseCode.IDLE)
         age_ms = now - self.opened_ms
-        if age_ms >= self._settings.session.max_ms:
-            self.finish(Reason.CLOSE)
-        elif age_ms >= self._settings.session.max_ms - self._warning_ms and not self._leaving_told:
+        if age_ms >= self._max_ms:
+            self.leave(CloseCode.GOING_AWAY, Reason.CLOSE)
+        elif age_ms >= self._max_ms - self._warning_ms and not self._leaving_told:
             self._leaving_told = True
-            self.teller.going_away("max_session", self._warning_ms, 0)
+            self.teller.going_away("max_session", self._warning_ms, self._scheduler.sessions.any_moment_ms(1))
+
+    def _wait_for_client(self, waited_ms: int) -> None:
+        """Give a client up that did not come back: what it had said is still translated, for the record."""
+        if waited_ms >= self._settings.session.resume_ms:
+            self.finish(Reason.CLOSE)
 
     @property
     def _warning_ms(self) -> int:
-        return min(self._settings.session.going_away_ms, self._settings.session.max_ms // 2)
+        return min(self._settings.session.going_away_ms, self._max_ms // 2)
 
     # The end
 
+    def leave(self, code: CloseCode, reason: Reason) -> None:
+        """End the connection as planned: who can, resumes elsewhere; all others get first what they are owed."""
+        if self.terms.profile.resume and not self._closing:
+            self.end(code)
+        else:
+            self.finish(reason)
+
     def finish(self, reason: Reason) -> None:
-        """Take no more audio; what was spoken is still translated, and ``on_settled`` is called when all is told."""
+        """Take no more audio; what was spoken is still translated, and the line learns when all is told."""
         if not self._closing:
             now = now_ms()
             self._follow(self._ear.cutter.close(reason))
@@ -383,6 +507,7 @@ class Session:
 _HANDLERS: Final[dict[type, Callable[[Session, Any], None]]] = {
     Utterance: Session._take_utterance,
     ClientHeartbeat: Session._heartbeat,
+    EventAck: Session._event_ack,
     SessionUpdate: Session._update,
     SessionClose: Session._close_asked,
     SessionInit: Session._init_again,

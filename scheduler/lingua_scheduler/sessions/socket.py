@@ -6,34 +6,35 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from lingua_scheduler.handle import HANDLE
 from lingua_scheduler.lingering import LingeringSocket
 from lingua_scheduler.pump import Pump
-from lingua_scheduler.sessions.session import Session
-from lingua_scheduler.sessions.teller import Teller
+from lingua_scheduler.sessions.opening import Opening
 from lingua_scheduler.sessions.terms import terms_of
-from lingua_state import pools
-from lingua_state.errors import StateError
-from lingua_state.ids import new_session_id
 from lingua_wire import codec
 from lingua_wire.catalogue import Direction
 from lingua_wire.codes import CloseCode, ErrorCode
 from lingua_wire.errors import WireError
-from lingua_wire.session_messages import Error, SessionCloseAck, SessionInit, SessionInitAck
+from lingua_wire.session_messages import Error, SessionCloseAck, SessionInit, SessionInitAck, SessionResumed
 
 if TYPE_CHECKING:
     from aiohttp import WSMessage
 
     from lingua_scheduler.auth import Identity
     from lingua_scheduler.scheduler import Scheduler
-    from lingua_scheduler.sessions.terms import Terms
+    from lingua_scheduler.sessions.session import Session
     from lingua_wire.fields import Message
 
 log = logging.getLogger(__name__)
 
 PROTOCOL_VERSION = "1.0"
+
+#: How a connection ends whose client may come back: lost, or closed for a reason that is not the session's.
+_COMING_BACK = frozenset(
+    {None, WSCloseCode.ABNORMAL_CLOSURE, CloseCode.GOING_AWAY, CloseCode.RESTART, CloseCode.TRY_LATER}
+)
 
 
 async def serve_session(request: web.Request) -> web.WebSocketResponse:
@@ -73,11 +74,12 @@ class ClientConnection:
         self._scheduler = scheduler
         self._socket = socket
         self._identity = identity
+        self._asker = scheduler.pairing.asker(request, identity)
         self._pump = Pump(socket, request.transport, self._take)
         self._session: Session | None = None
         self._opening = True
         self._closing: asyncio.Task[None] | None = None
-        self._settled: asyncio.Event | None = None
+        self._code = CloseCode.NORMAL
 
     async def run(self) -> None:
         """Read until the end, then forget the session."""
@@ -128,41 +130,20 @@ class ClientConnection:
     async def _begin(self, init: SessionInit) -> None:
         scheduler = self._scheduler
         terms = terms_of(init, self._identity, scheduler.settings)
-        session_id = new_session_id(scheduler.store.cell)
-        try:
-            await self._check_pair(terms)
-            generation = await scheduler.sessions.attach(session_id, terms)
-        except StateError as error:
-            scheduler.metrics.store_errors.of(error.code).inc()
-            raise WireError(
-                ErrorCode.STORE_UNAVAILABLE, "the state store can't be reached", close=CloseCode.TRY_LATER
-            ) from error
-        if scheduler.draining:  # nobody would tell it: the drain tells the sessions that were there when it began
-            raise WireError(ErrorCode.DRAINING, "this instance is going away", close=CloseCode.GOING_AWAY)
-        teller = Teller(
-            session_id, terms.profile, scheduler.settings.session, scheduler.metrics, self._pump.wake, self._overflow
-        )
-        session = Session(scheduler, session_id, generation, terms, teller)
-        session.on_close = self._close_soon
-        session.on_settled = self._on_settled
-        self._session = session
+        await scheduler.pairing.check(terms.pairing, self._asker)
+        if scheduler.draining:
+            raise WireError(ErrorCode.DRAINING, "this instance is going away", close=CloseCode.TRY_LATER)
+        opened = await Opening(scheduler, self).open(init, terms)
+        session = self._session = opened.session
         self._opened()
-        scheduler.sessions.add(session)
-        teller.send(_ack(session, scheduler.instance_id))
-        log.info("session opened", extra={"session_id": session_id, "profile": terms.profile.name})
-
-    async def _check_pair(self, terms: Terms) -> None:
-        """Refuse a pair that no node was ever seen to offer, to a client that can tell a person so.
-
-        While no node has come at all, nothing can be said about pairs: utterances wait for nodes then.
-        """
-        if not terms.profile.warned or not self._scheduler.settings.session.check_pair:
-            return
-        store, pair = self._scheduler.store, terms.languages.pair
-        if await pools.offered(store, pair, tenant=terms.tenant, pairing=terms.pairing):
-            return
-        if any(summary.classes for summary in await pools.pairs(store)):
-            raise WireError(ErrorCode.PAIR_NOT_OFFERED, f"no node offers {pair}", close=CloseCode.PAIR_NOT_OFFERED)
+        session.teller.send(_ack(session, scheduler.instance_id, opened.token))
+        if opened.resumed:
+            session.teller.send(_resumed(session))
+            session.replay(init.last_seq or 0)
+        if scheduler.draining:  # the drain told the sessions that were there when it began
+            scheduler.sessions.move(session, "drain", scheduler.settings.drain.grace_ms)
+        words = {"session_id": session.session_id, "profile": session.terms.profile.name}
+        log.info("session resumed" if opened.resumed else "session opened", extra=words)
 
     async def _read(self) -> None:
         async for packet in self._socket:
@@ -190,23 +171,40 @@ class ClientConnection:
             return session.take(codec.decode(packet.data, Direction.FROM_CLIENT, max_bytes=limit))
         return 0
 
-    def _on_settled(self) -> None:
+    # The session's line
+
+    def wake(self) -> None:
+        """Send what waits."""
+        self._pump.wake()
+
+    def overflow(self) -> None:
+        """End a client that does not read: what waits for it is at its bound."""
+        self._scheduler.metrics.errors.of("client", ErrorCode.SLOW_CONSUMER).inc()
+        self.close(CloseCode.TRY_LATER)
+
+    def settled(self) -> None:
+        """End a session that takes no more audio."""
         if self._session is not None and self._session.finishing and self._closing is None:
             if not self._scheduler.draining:
                 self._session.teller.send(SessionCloseAck.model_construct(session_id=self._session.session_id))
-            self._close_soon(CloseCode.GOING_AWAY if self._scheduler.draining else CloseCode.NORMAL)
+            self.close(
+                self._scheduler.sessions.drain_code(self._session) if self._scheduler.draining else CloseCode.NORMAL
+            )
 
-    def _overflow(self) -> None:
-        """End a client that does not read: what waits for it is at its bound."""
-        self._scheduler.metrics.errors.of("client", ErrorCode.SLOW_CONSUMER).inc()
-        self._close_soon(CloseCode.TRY_LATER)
-
-    def _close_soon(self, code: CloseCode) -> None:
+    def close(self, code: CloseCode) -> None:
+        """Close the socket, after what waits was sent."""
         if self._closing is None:
-            self._closing = asyncio.get_running_loop().create_task(self._pump.close(code))
+            self._code = code
+            self._closing = asyncio.get_running_loop().create_task(self._end(code))
+
+    async def _end(self, code: CloseCode) -> None:
+        if code is CloseCode.REPLACED:
+            await self._say_here(ErrorCode.SESSION_REPLACED, "the session goes on over a newer connection")
+        await self._pump.close(code)
 
     def _take(self) -> tuple[str | bytes, ...] | None:
-        return self._session.teller.take() if self._session is not None else None
+        session = self._session
+        return session.teller.take() if session is not None and session.line is self else None
 
     async def _refuse(self, error: WireError, code: CloseCode) -> None:
         """Tell the error, then close."""
@@ -215,11 +213,15 @@ class ClientConnection:
         await self._pump.close(code, error.code)
 
     async def _say(self, error: WireError) -> None:
-        if self._session is not None:
+        if self._session is not None and self._session.line is self:
             self._session.teller.error(error.code, error.message)
             return
         self._scheduler.metrics.errors.of("client", error.code).inc()
-        told = Error.model_construct(code=error.code.value, message=error.message)
+        await self._say_here(error.code, error.message)
+
+    async def _say_here(self, code: ErrorCode, message: str) -> None:
+        """Tell this client, whoever holds the session."""
+        told = Error.model_construct(code=code.value, message=message)
         try:
             async with asyncio.timeout(1):
                 await self._socket.send_str(codec.encode_text(told))
@@ -228,14 +230,26 @@ class ClientConnection:
 
     async def _leave(self, code: CloseCode) -> None:
         self._opened()
-        if self._session is not None:
-            self._session.drop()
-            await self._scheduler.sessions.remove(self._session)
+        session = self._session
+        if session is not None and session.line is self:
+            if self._may_come_back(session, code):
+                session.lose()
+            else:
+                session.drop()
+                await self._scheduler.sessions.remove(session)
         if self._closing is not None:
             await asyncio.wait([self._closing])
         elif not self._socket.closed:
             await self._pump.close(code)
         self._scheduler.metrics.sessions_closed.of(str(self._socket.close_code or int(code))).inc()
+
+    def _may_come_back(self, session: Session, code: CloseCode) -> bool:
+        """Tell whether the session waits for its client: nobody wanted its end, and nothing is wrong with it."""
+        if not session.terms.profile.resume or session.finishing:
+            return False
+        if self._closing is not None:
+            return self._code in _COMING_BACK
+        return code is CloseCode.NORMAL and self._socket.close_code in _COMING_BACK
 
     def _opened(self) -> None:
         if self._opening:
@@ -257,7 +271,16 @@ def _init_of(message: Message) -> SessionInit:
     return message
 
 
-def _ack(session: Session, instance_id: str) -> SessionInitAck:
+def _resumed(session: Session) -> SessionResumed:
+    return SessionResumed.model_construct(
+        session_id=session.session_id,
+        resume_from_sample=session.received_samples,
+        next_utterance_index=session.next_index,
+        trace_id=session.terms.trace_id,
+    )
+
+
+def _ack(session: Session, instance_id: str, token: str | None) -> SessionInitAck:
     terms = session.terms
     profile = terms.profile
     return SessionInitAck.model_construct(
@@ -272,4 +295,5 @@ def _ack(session: Session, instance_id: str) -> SessionInitAck:
         negotiated_channel_count=1,
         extensions=tuple(sorted(profile.extensions)) if profile.extensions else None,
         instance_id=instance_id if profile.extensions else None,
+        resume_token=token,
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from lingua_scheduler.clock import now_ms, unix_ms
+from lingua_scheduler.sessions.journal import Journal
 from lingua_scheduler.sessions.outbox import Outbox, OutboxRules, Outgoing
+from lingua_scheduler.sessions.resuming import Entry, Mark, Start, retold
 from lingua_scheduler.sessions.speech import Speech, speech_of
 from lingua_scheduler.verdicts import stage_ms
 from lingua_wire import codec, frames
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from lingua_scheduler.sessions.flow import Verdict
     from lingua_scheduler.sessions.profile import ClientProfile
     from lingua_scheduler.sessions.receipts import Receipt
+    from lingua_scheduler.sessions.recorder import Recorder
     from lingua_scheduler.sessions.spoken import Spoken
     from lingua_scheduler.settings import SessionSettings
     from lingua_scheduler.work import Failed
@@ -56,8 +59,24 @@ _MISSING: Final = {
 _QUALITY: Final = ("asr_quality_level", "reason_codes", "quality_score", "rerun_count", "segments_meta")
 
 
+BEGINNING: Final = Start()
+
+
+class Line(Protocol):
+    """A client's connection, as those who speak over it see it."""
+
+    def wake(self) -> None:
+        """Send what waits."""
+
+    def overflow(self) -> None:
+        """End the connection: its client does not read."""
+
+
 class Teller:
-    """Writes events for one client. ``wake`` is called when something waits; ``overflow`` when it does not read."""
+    """Writes events for one client over its ``line``; while there is none, only what is kept for a resume is.
+
+    ``mark`` tells how far outcomes reach, and ``recorder`` keeps what was told in the store.
+    """
 
     def __init__(
         self,
@@ -65,24 +84,57 @@ class Teller:
         profile: ClientProfile,
         settings: SessionSettings,
         metrics: Metrics,
-        wake: Callable[[], None],
-        overflow: Callable[[], None],
+        line: Line | None = None,
+        start: Start = BEGINNING,
     ) -> None:
         self.session_id = session_id
+        self.mark: Callable[[], Mark] = Mark
+        self.recorder: Recorder | None = None
+        self.journal: Journal | None = None
         self._profile = profile
         self._metrics = metrics
-        self._wake = wake
-        self._overflow = overflow
-        self._outbox = Outbox(
-            OutboxRules(
-                max_events=settings.outbox_events, max_bytes=settings.outbox_bytes, speech_ms=settings.speech_ms
-            )
+        self._line = line
+        self._rules = OutboxRules(
+            max_events=settings.outbox_events, max_bytes=settings.outbox_bytes, speech_ms=settings.speech_ms
         )
+        self._outbox = Outbox(self._rules)
+        self._before = Mark(start.sample, start.index or 0)
+        if profile.resume:
+            self.journal = Journal(settings.outbox_events, settings.outbox_bytes, start.seq)
 
     def take(self) -> tuple[str | bytes, ...] | None:
         """Give the pump what comes next."""
         outgoing = self._outbox.take(now_ms())
         return outgoing.frames if outgoing is not None else None
+
+    def connect(self, line: Line) -> None:
+        """Go on over a new connection; what waited for the one before is in the journal, or of no use."""
+        self._line = line
+        self._outbox = Outbox(self._rules)
+
+    def replay(self, last_seq: int) -> None:
+        """Tell what the client has not got."""
+        for event in (self.journal.after(last_seq) if self.journal is not None else None) or ():
+            self._put(event)
+
+    def disconnect(self) -> None:
+        """Tell nobody: the connection is lost."""
+        self._line = None
+
+    def acked(self, seq: int) -> None:
+        """Forget what the client has."""
+        if self.journal is not None and self.journal.ack(seq) and self.recorder is not None:
+            self.recorder.note(self.journal, self._before)
+
+    def tell_again(self, entries: tuple[Entry, ...]) -> None:
+        """Tell what the client missed, from the text that the store had kept."""
+        if self.journal is None:
+            return
+        for entry in entries:
+            text = codec.encode_text(retold(entry, self.journal.number(), self.session_id))
+            outgoing = Outgoing((text,), final_of=entry.index, seq=self.journal.seq)
+            self._note(outgoing, Entry(text, entry.before, entry.after, index=entry.index))
+            self._put(outgoing)
 
     def send(self, message: Message) -> None:
         """Queue a message."""
@@ -93,7 +145,7 @@ class Teller:
     def finalized(self, spoken: Spoken, cut: Finalized) -> None:
         """Report that an utterance ended and became a job."""
         if self._profile.reports:
-            self.send(
+            self._keep(
                 UtteranceFinalized.model_construct(
                     session_id=self.session_id,
                     utterance_index=spoken.index,
@@ -111,7 +163,7 @@ class Teller:
         """Report a finalize that made no job, to a client that asked for it."""
         if self._profile.reports and not cut.quiet:
             reason = SkipReason.TOO_SHORT if cut.reason == "too_short" else SkipReason.NO_SPEECH
-            self.send(
+            self._keep(
                 UtteranceSkipped.model_construct(
                     session_id=self.session_id, reason=reason, client_utterance_id=cut.client_id
                 )
@@ -140,17 +192,18 @@ class Teller:
         if source and spoken.terms.languages.pair.source != source:
             self._language(spoken, source)
         self._metrics.delivered.of("text").inc()
+        seq = self._number(fields)
+        lean = codec.encode_text({**fields, "tts_audio": ""})
         if speech.empty:
-            self._put(Outgoing((codec.encode_text({**fields, "tts_audio": ""}),), final_of=spoken.index))
+            self._tell(Outgoing((lean,), final_of=spoken.index, seq=seq), lean)
             return
         self._metrics.delivered.of("speech").inc()
-        lean = codec.encode_text({**fields, "tts_audio": ""})
         if self._profile.binary_audio:
             sound = frames.pack(frames.Kind.SERVER_TTS, speech.as_bytes(), index=spoken.index, last=True)
             full: tuple[str | bytes, ...] = (codec.encode_text({**fields, "audio_follows": True}), sound)
         else:
             full = (codec.encode_text({**fields, "tts_audio": speech.as_base64()}),)
-        self._put(Outgoing(full, final_of=spoken.index, without_speech=(lean,)))
+        self._tell(Outgoing(full, final_of=spoken.index, without_speech=(lean,), seq=seq), lean)
 
     def missing(self, spoken: Spoken, reason: MissingReason) -> None:
         """Tell that an utterance has no result and none will come."""
@@ -162,7 +215,7 @@ class Teller:
             created_at_ms=unix_ms(),
             trace_id=spoken.terms.trace_id,
         )
-        self._put(Outgoing((codec.encode_text(message),), final_of=spoken.index))
+        self._keep(message, spoken.index)
 
     def failed(self, spoken: Spoken, failed: Failed, resend_from: int | None) -> None:
         """Tell that an utterance failed: to be sent again where that may help, else as missing, with a quiet hint."""
@@ -179,7 +232,7 @@ class Teller:
                 resend_to_sample=None if resend_from is None else spoken.end_sample,
                 client_utterance_id=spoken.client_id,
             )
-            self._put(Outgoing((codec.encode_text(message),), final_of=spoken.index))
+            self._keep(message, spoken.index)
             return
         self.fault(failed.code, spoken)
         self.missing(spoken, _MISSING.get(failed.code, MissingReason.FAILED))
@@ -292,11 +345,43 @@ class Teller:
             "status": UiStatus.OK.value,
         }
 
+    def _keep(self, message: Message, final_of: int | None = None) -> None:
+        """Tell what must reach the client."""
+        fields: dict[str, Any] = {}
+        seq = self._number(fields)
+        if "consumed" not in type(message).model_fields:
+            fields.pop("consumed", None)
+        text = codec.encode_text(message.model_copy(update=fields) if fields else message)
+        self._tell(Outgoing((text,), final_of=final_of, seq=seq), text)
+
+    def _number(self, fields: dict[str, Any]) -> int | None:
+        """Number an event, where events are kept, and say how far outcomes reach with it."""
+        if self.journal is None:
+            return None
+        fields |= {"seq": self.journal.number(), "consumed": self.mark().sample}
+        return self.journal.seq
+
+    def _tell(self, outgoing: Outgoing, lean: str) -> None:
+        if outgoing.seq is not None:
+            spoken = outgoing.without_speech is not None
+            self._note(outgoing, Entry(lean, self._before, self.mark(), spoken, outgoing.final_of))
+        self._put(outgoing)
+
+    def _note(self, outgoing: Outgoing, entry: Entry) -> None:
+        """Keep an event here and in the store."""
+        self._before = entry.after
+        if self.journal is not None:
+            self.journal.add(outgoing)
+            if self.recorder is not None:
+                self.recorder.note(self.journal, entry.after, entry)
+
     def _put(self, outgoing: Outgoing) -> None:
+        if self._line is None:
+            return
         if self._outbox.put(outgoing, now_ms()):
-            self._wake()
+            self._line.wake()
         else:
-            self._overflow()
+            self._line.overflow()
 
 
 def _detected(result: JobResult) -> str | None:

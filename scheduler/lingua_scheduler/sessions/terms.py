@@ -67,6 +67,7 @@ class Terms:
     trace_id: str
     platform: str = ""
     tenant: str = ""
+    subject: str = ""
     pairing: str | None = field(default=None, repr=False)
     dialect: str | None = None
     features: Mapping[str, Any] | None = None
@@ -110,7 +111,7 @@ def terms_of(init: SessionInit, identity: Identity, settings: SchedulerSettings)
     :raises WireError: with the close code: 4400 for settings that contradict each other, 4415 for a format that is no
         stream.
     """
-    profile = client_profile(init.extensions, settings.flow)
+    profile = client_profile(init.extensions, settings.flow, resume=settings.session.resume_ms > 0)
     audio_format = init.audio_format or profile.assumed_format
     if audio_format is AudioFormat.WAV:
         raise WireError(
@@ -125,6 +126,7 @@ def terms_of(init: SessionInit, identity: Identity, settings: SchedulerSettings)
         trace_id=init.trace_id or secrets.token_hex(16),
         platform=init.platform,
         tenant=identity.tenant if identity.verified else _named_tenant(init),
+        subject=identity.subject,
         pairing=pairing_digest(init.pairing_code) if init.pairing_code else None,
         dialect=init.dialect,
         features=init.features,

@@ -9,6 +9,7 @@ from lingua_scheduler.clock import now_ms
 from lingua_scheduler.sessions.order import Missing, ReleaseOrder
 from lingua_scheduler.sessions.plan import Place, plan
 from lingua_scheduler.sessions.receipts import Receipts
+from lingua_scheduler.sessions.resuming import Mark
 from lingua_scheduler.sessions.spoken import Spoken
 from lingua_scheduler.verdicts import has_text, is_quiet
 from lingua_scheduler.work import Done, Failed
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from lingua_scheduler.scheduler import Scheduler
     from lingua_scheduler.sessions.cuts import Finalized, Skipped
     from lingua_scheduler.sessions.ear import Ear
+    from lingua_scheduler.sessions.resuming import Start
     from lingua_scheduler.sessions.teller import Teller
     from lingua_scheduler.sessions.terms import Terms
     from lingua_scheduler.work import JobView, Outcome
@@ -46,7 +48,13 @@ class Utterances:
     """Those that have no outcome yet. ``changed`` is called after each outcome that was told."""
 
     def __init__(
-        self, scheduler: Scheduler, terms: Terms, ear: Ear, teller: Teller, changed: Callable[[], None]
+        self,
+        scheduler: Scheduler,
+        terms: Terms,
+        ear: Ear,
+        teller: Teller,
+        changed: Callable[[], None],
+        start: Start,
     ) -> None:
         self._scheduler = scheduler
         self._settings = scheduler.settings
@@ -55,7 +63,11 @@ class Utterances:
         self._changed = changed
         self._warned = terms.profile.warned
         self._order: ReleaseOrder[tuple[Spoken, Outcome]] = ReleaseOrder()
-        self._receipts = Receipts(terms.sample_rate) if terms.profile.audio_ack else None
+        counted = terms.profile.audio_ack or terms.profile.resume
+        self._receipts = Receipts(terms.sample_rate, start=start.sample) if counted else None
+        self._acked = terms.profile.audio_ack
+        self._told_index = start.index or 0
+        teller.mark = self.mark
         self._open: dict[int, Spoken] = {}
         self._parts: tuple[str, int] = ("", 0)
         self._next_job_id: str | None = None
@@ -71,11 +83,15 @@ class Utterances:
     def dues_ms(self, *, listening: bool) -> list[int]:
         """List when something is due: a hole to give up, a receipt to send (each interval while ``listening``)."""
         dues = [due] if (due := self._order.next_due_ms) is not None else []
-        if self._receipts is not None:
+        if self._receipts is not None and self._acked:
             due = self._receipts.next_due_ms
             if due is not None or listening:
                 dues.append(now_ms() + RECEIPT_MS if due is None else due)
         return dues
+
+    def mark(self) -> Mark:
+        """Tell how far outcomes reach."""
+        return Mark(self._receipts.receipt().consumed if self._receipts else 0, self._told_index)
 
     # From the cutter
 
@@ -117,13 +133,14 @@ class Utterances:
         self.skip(cut)
         job_id = new_job_id(self._scheduler.store.cell)
         spoken = Spoken(index, terms, job_id, "", 0, 0, 0, 0, now_ms(), cut.client_id)
+        self._told_index = max(self._told_index, index + 1)
         self._teller.missing(spoken, MissingReason.SILENCE_DETECTED)
 
     def acknowledge(self, now: int) -> None:
         """Send a receipt, if one is due."""
         if self._receipts is not None:
             self._receipts.received(self._ear.cutter.received_samples)
-            receipt = self._receipts.due(now)
+            receipt = self._receipts.due(now) if self._acked else None
             if receipt is not None:
                 self._teller.receipt(receipt)
 
@@ -230,6 +247,7 @@ class Utterances:
             return
         self._let_go(spoken)
         self._cancel(spoken, "given_up")
+        self._told_index = max(self._told_index, index + 1)
         self._fail(spoken, Failed(ErrorCode.JOB_TIMEOUT, "given up", audio_lost=True))
 
     def _cancel(self, spoken: Spoken, reason: str) -> None:
@@ -238,6 +256,7 @@ class Utterances:
 
     def _tell(self, spoken: Spoken, outcome: Outcome, now: int) -> None:
         """Tell one outcome. A result that can't be told is a failure: it must not take those after it along."""
+        self._told_index = max(self._told_index, spoken.index + 1)
         if isinstance(outcome, Done):
             try:
                 self._tell_result(spoken, outcome, now)

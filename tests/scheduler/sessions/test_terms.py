@@ -57,7 +57,7 @@ def test_a_client_that_asks_for_nothing_is_a_base_client() -> None:
 
 
 def test_a_client_that_asks_for_what_is_not_known_is_a_base_client_too() -> None:
-    assert client_profile(["telepathy", "resume"], SETTINGS.flow).name == "base"
+    assert client_profile(["telepathy", "fast_lease"], SETTINGS.flow).name == "base"
 
 
 def test_a_base_session_begins_above_every_index_an_earlier_one_of_the_page_can_have_used() -> None:
