@@ -107,3 +107,15 @@ class DeclarationApart(StateError):
     """Nothing that a node's process can do is in its declaration; the message says what either names."""
 
     code = "declaration_apart"
+
+
+class PairingCodeWrong(StateError):
+    """No class of nodes has this pairing code."""
+
+    code = "pairing_code_wrong"
+
+
+class GuessesUsedUp(StateError):
+    """Too many wrong pairing codes came from the same asker; this one was not looked at."""
+
+    code = "guesses_used_up"

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Who sees the pairs of a public class: everybody.
 PUBLIC = ""
+#: Stands for all pairs of a class that a pairing code opens. No language has this name.
+PAIRED = "*"
 _CELL = re.compile(r"[a-z0-9]{1,16}")
 _PREFIX = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
@@ -82,6 +84,14 @@ class Keys:
     def pools_all(self) -> str:
         """zset: every known class -> ms since which it has no node; 0: it has some."""
         return f"{self.root}pools:all"
+
+    def paired(self, code_sha256: str) -> str:
+        """set: the classes that a pairing code opens, as one more pair they are listed under."""
+        return f"{self.root}pool:{PAIRED}{pairing_scope(code_sha256)}"
+
+    def guesses(self, who: str) -> str:
+        """string: how many wrong pairing codes somebody tried lately. TTL."""
+        return f"{self.root}guesses:{who}"
 
     # Nodes
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from lingua_state.keys import PAIRED, pairing_scope
 from lingua_state.models import AUTO, Capability, Pair, PairSummary, PoolSummary
 from lingua_state.wants import Want, read_want, scopes_of
 
@@ -105,9 +106,11 @@ async def offered(
 
 
 def pair_names(capability: Capability) -> list[str]:
-    """Name each pair a class is listed under, with its scope."""
+    """Name each pair a class is listed under, with its scope; and last its pairing code, by which it is known."""
     scopes = scopes_of(capability.access)
-    return [f"{pair}{scope}" for scope in scopes for pair in capability.listed_pairs()]
+    names = [f"{pair}{scope}" for scope in scopes for pair in capability.listed_pairs()]
+    code = capability.access.pairing
+    return [*names, f"{PAIRED}{pairing_scope(code)}"] if code else names
 
 
 def _parts(names: list[str]) -> Iterable[tuple[list[str], bool]]:

@@ -129,7 +129,7 @@ class Service:
 
     async def _serve(self, app: web.Application, port: int) -> int:
         http = self.settings.http
-        doorkeeper = Doorkeeper(http.handshake_ms / 1000, http.connections_per_address)
+        doorkeeper = Doorkeeper(http.handshake_ms / 1000, http.connections_per_address, http.forwarded_hops)
         app.middlewares.append(doorkeeper.admit)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
         await runner.setup()

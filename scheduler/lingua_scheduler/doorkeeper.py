@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
+from lingua_scheduler.address import address_of
 from lingua_scheduler.http.problems import is_upgrade
 from lingua_wire.codes import ErrorCode
 from lingua_wire.errors import WireError
@@ -30,9 +31,11 @@ _MOST_PAUSE_S: Final = 1.0
 
 
 class Doorkeeper:
-    """Watch one port. ``patience_s``: how long the first request may take to come; ``per_address`` 0: no limit."""
+    """Watch one port. ``patience_s``: how long the first request may take to come; ``per_address`` 0: no limit;
+    ``hops``: proxies in front."""
 
-    def __init__(self, patience_s: float, per_address: int) -> None:
+    def __init__(self, patience_s: float, per_address: int, hops: int = 0) -> None:
+        self._hops = hops
         self._patience_s = patience_s
         self._per_address = per_address
         self._busy: set[RequestHandler] = set()
@@ -46,7 +49,7 @@ class Doorkeeper:
 
         :raises WireError: RATE_LIMITED, this address has as many sockets open as it may.
         """
-        connection, address = request.protocol, (request.remote or "") if is_upgrade(request) else None
+        connection, address = request.protocol, address_of(request, self._hops) if is_upgrade(request) else None
         if address is not None and self._per_address and self._open[address] >= self._per_address:
             raise WireError(ErrorCode.RATE_LIMITED, "this address has as many sockets open as it may")
         self._busy.add(connection)

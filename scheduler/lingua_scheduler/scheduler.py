@@ -16,8 +16,10 @@ from lingua_scheduler.dispatch import Dispatcher
 from lingua_scheduler.metrics import Metrics
 from lingua_scheduler.nodes.hub import NodeHub
 from lingua_scheduler.once import dispatch_once, translate_once
+from lingua_scheduler.pairing import PairingDesk
 from lingua_scheduler.peers.hub import Peers
 from lingua_scheduler.sessions.hub import SessionHub
+from lingua_scheduler.sessions.moving import Moving
 from lingua_state import nodes
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ class Scheduler:
         self._started_s = time.monotonic()
         self.metrics = Metrics(instance_id=self.instance_id, version=__version__)
         self.auth = Authenticator(auth_rules(settings), fetch)
+        self.pairing = PairingDesk(store, settings.auth, self.metrics, hops=settings.http.forwarded_hops)
         self.audio = AudioBound(settings.audio.total_bytes, self.metrics.audio_held_bytes)
         self.carrier = Carrier(self.instance_id)
         self.dispatcher = Dispatcher(store, settings, self.carrier, self.metrics)
@@ -55,6 +58,7 @@ class Scheduler:
         self.peers = Peers(self.instance_id, secret, store, settings.peer, self.carrier, self.metrics)
         self.sessions = SessionHub(store, self.instance_id, settings, self.metrics)
         self.carrier.connect(self.dispatcher, self.nodes, self.peers)
+        self.moving = Moving(self.sessions, self.carrier, settings.session.handover_ms)
 
     @property
     def uptime_s(self) -> float:

@@ -32,6 +32,8 @@ NAMES: dict[str, tuple[Callable[[Keys], str], str | None]] = {
     "pool:abc:nodes": (lambda k: k.pool_nodes("abc"), "pool_nodes_key(root, 'abc')"),
     "pool:abc:def": (lambda k: k.pool_def("abc"), "pool_def_key(root, 'abc')"),
     "pools:all": (lambda k: k.pools_all(), "pools_all_key(root)"),
+    "pool:*#c0de": (lambda k: k.paired("c0de"), "pool_key(root, '*#c0de')"),
+    "guesses:ab12": (lambda k: k.guesses("ab12"), None),
     "node:n1": (lambda k: k.node("n1"), "node_key(root, 'n1')"),
     "node:n1:jobs": (lambda k: k.node_jobs("n1"), "node_jobs_key(root, 'n1')"),
     "node:n1:waiting": (lambda k: k.node_waiting("n1"), "node_waiting_key(root, 'n1')"),

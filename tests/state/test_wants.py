@@ -52,5 +52,5 @@ def test_both_directions_need_two_languages() -> None:
 def test_a_class_is_listed_in_the_scopes_of_who_may_use_it() -> None:
     assert pair_names(can("en de", "es", auto=True)) == ["de:es", "en:es", "auto:es"]
     assert pair_names(can(public=False, tenants=("b", "a"))) == ["en:es@a", "en:es@b"]
-    assert pair_names(can(public=False, pairing="abc")) == ["en:es#abc"]
+    assert pair_names(can(public=False, pairing="abc")) == ["en:es#abc", "*#abc"]
     assert pair_names(can("es", "es")) == []

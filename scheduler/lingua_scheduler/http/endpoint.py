@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from lingua_scheduler.auth import ADMIN, READ, Identity, check_origin, require
 from lingua_scheduler.http.port import SCHEDULER, SchedulerPort
 from lingua_scheduler.http.problems import ProblemError
+from lingua_scheduler.nodes.capability import pairing_digest
 from lingua_wire.codes import ErrorCode
 from lingua_wire.ids import is_id
 
@@ -60,6 +61,15 @@ class Call(Generic[Query, Body]):
         if not is_id(value):
             raise ProblemError(ErrorCode.NOT_FOUND)
         return value
+
+    async def check_pairing(self, code: str | None) -> None:
+        """Look at a pairing code.
+
+        :raises WireError: INVALID_PAIRING_CODE or RATE_LIMITED.
+        """
+        if code:
+            asker = self.scheduler.pairing.asker(self.request, self.identity)
+            await self.scheduler.pairing.check(pairing_digest(code), asker)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from aiohttp import web
 if TYPE_CHECKING:
     from lingua_scheduler.auth import Authenticator
     from lingua_scheduler.metrics import Metrics
+    from lingua_scheduler.pairing import PairingDesk
     from lingua_state.client import Store
 
 
@@ -82,6 +83,10 @@ class SchedulerPort(Protocol):
     @property
     def auth(self) -> Authenticator:
         """Who may come in."""
+
+    @property
+    def pairing(self) -> PairingDesk:
+        """Who looks at pairing codes."""
 
     @property
     def instance_id(self) -> str:

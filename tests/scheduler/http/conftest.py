@@ -15,6 +15,8 @@ from lingua_scheduler.auth import Authenticator, AuthRules
 from lingua_scheduler.http.port import SCHEDULER, Dispatched, TranslateOnce, TranslateResult
 from lingua_scheduler.http.routes import add_routes
 from lingua_scheduler.metrics import Metrics
+from lingua_scheduler.pairing import PairingDesk
+from lingua_scheduler.settings import AuthSettings
 from lingua_state import jobs, nodes
 from lingua_state.client import RedisSettings, Store, open_store
 from lingua_state.models import JobStatus
@@ -36,6 +38,10 @@ class Port:
     draining: bool = False
     asked: list[TranslateOnce] = field(default_factory=list)
     translate: Callable[[TranslateOnce], Awaitable[TranslateResult]] | None = None
+    pairing: PairingDesk = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pairing = PairingDesk(self.store, AuthSettings(pairing_tries=3), self.metrics, hops=0)
 
     async def translate_once(self, request: TranslateOnce) -> TranslateResult:
         self.asked.append(request)

@@ -17,6 +17,7 @@ from lingua_wire.ids import normal_language
 async def explain(call: Call[ExplainQuery, None]) -> ExplainAnswer:
     """Answer which node would be chosen and why each other one would not."""
     store = call.scheduler.store
+    await call.check_pairing(call.query.pairing_code)
     request = await _request(call)
     try:
         found = await dispatch.explain(store, request)
@@ -57,6 +58,6 @@ def _languages(query: ExplainQuery) -> tuple[str, ...]:
 ENDPOINTS = (
     Endpoint(
         "GET", "/api/v1/explain", explain, "cluster", "Which node would be chosen, and why not the others",
-        query=ExplainQuery, answer=ExplainAnswer, errors=(ErrorCode.STORE_UNAVAILABLE,),
+        query=ExplainQuery, answer=ExplainAnswer, errors=(ErrorCode.STORE_UNAVAILABLE, ErrorCode.INVALID_PAIRING_CODE, ErrorCode.RATE_LIMITED),
     ),
 )  # fmt: skip

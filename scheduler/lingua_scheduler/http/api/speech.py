@@ -41,6 +41,7 @@ async def translate(call: Call[TranslateQuery, None]) -> TranslateAnswer | web.R
     _refuse_when_draining(call.scheduler.draining)
     query, pcm, sample_rate = await read_speech(call.request, call.query)
     request = _once(query, _tenant(call.identity.tenant, query.tenant, call.identity.verified), pcm, sample_rate)
+    await call.check_pairing(query.pairing_code)
     try:
         async with asyncio.timeout(query.timeout_ms / 1000):
             result = await while_connected(call.request, call.scheduler.translate_once(request))
@@ -70,6 +71,7 @@ async def dispatch(call: Call[Nothing, DispatchBody]) -> DispatchAnswer:
         request_id=body.request_id,
         trace_id=body.trace_id,
     )
+    await call.check_pairing(body.pairing_code)
     started = await call.scheduler.dispatch_once(request)
     return DispatchAnswer(
         job_id=started.job_id,
@@ -186,7 +188,7 @@ _FORM = {
 _SPEECH_ERRORS = (
     ErrorCode.DRAINING, ErrorCode.STORE_UNAVAILABLE, ErrorCode.TOO_LARGE, ErrorCode.PAIR_NOT_OFFERED,
     ErrorCode.NO_AVAILABLE_NODE, ErrorCode.QUEUE_FULL, ErrorCode.BUFFER_FULL, ErrorCode.INVALID_PAIRING_CODE,
-    ErrorCode.INVALID_SESSION,
+    ErrorCode.INVALID_SESSION, ErrorCode.RATE_LIMITED,
 )  # fmt: skip
 
 ENDPOINTS = (
