@@ -149,7 +149,7 @@ async def withdraw(store: Store, node_id: str, uid: str) -> Withdrawn:
     declaration registers again by itself.
     """
     args: list[Word] = [store.keys.root, store.keys.session_root, node_id, uid, _BATCH]
-    keys = [store.keys.node(node_id), store.keys.nodes_declared()]
+    keys = [store.keys.node(node_id), store.keys.nodes_declared(), store.keys.nodes_declared_sums()]
     outcome, *rest = await store.scripts.run("withdraw_node", keys, args)
     if outcome != "removed":
         return Withdrawn(str(outcome))

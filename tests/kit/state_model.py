@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
+from hashlib import sha1
 from typing import TYPE_CHECKING, Any
 
+from lingua_state.declared import Scheduling, bound, declared_digest, digest_of_sums
 from lingua_state.models import TERMINAL, JobStatus
 
 if TYPE_CHECKING:
     import redis
 
+    from lingua_state.declared import Declaration
     from lingua_state.keys import Keys
     from lingua_state.models import Assigned, Capability, EndedJob, LostJob
 
@@ -20,12 +24,30 @@ ENDED = {status.value for status in TERMINAL}
 
 @dataclass
 class Node:
-    """A node as the test knows it."""
+    """A node as the test knows it. ``offered`` is what its process says; ``room`` is more than ``capacity`` where the
+    node had more jobs when its capacity went down."""
 
     capacity: int
     incarnation: str
-    capability: Capability
+    offered: Capability
     inside: bool = True
+    declaration: Declaration | None = None
+    room: int = 0
+
+    @property
+    def capability(self) -> Capability:
+        """Say what it may be chosen for."""
+        return bound(self.declaration, self.offered).capability if self.declaration else self.offered
+
+    def score(self, load: int, slots: int) -> int:
+        """Say how busy it must look, by its weight."""
+        weight = self.declaration.weight if self.declaration else 100
+        if load >= slots or weight == 100:
+            return load * 1_000_000 // slots
+        if weight == 0:
+            return 999_000 + load * 999 // slots
+        share = ((load + 1) * 100 / weight - 1) / slots
+        return min(998_999, math.floor((1 - 0.09 / share if share > 0.9 else share) * 1_000_000))
 
 
 @dataclass
@@ -45,6 +67,7 @@ class Model:
     """Everything the test did, and what came of it."""
 
     nodes: dict[str, Node] = field(default_factory=dict)
+    declarations: dict[str, Declaration] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
 
     def load(self, node_id: str) -> int:
@@ -112,6 +135,7 @@ class Snapshot:
         for node_id, node in model.nodes.items():
             self._check_node(node_id, node, model)
         self._check_indexes(model)
+        self._check_declarations(model)
         self._check_nobody_waits_in_vain(model)
 
     def _check_job(self, job_id: str, job: Job) -> None:
@@ -135,16 +159,18 @@ class Snapshot:
         record = self.get(f"node:{node_id}")
         assert (node_id in self.get("nodes:lease")) == node.inside == (node_id in self.get("nodes:all"))
         load = int(record["load"])
-        assert load == len(self.get(f"node:{node_id}:jobs")) == model.load(node_id) <= node.capacity
+        assert load == len(self.get(f"node:{node_id}:jobs")) == model.load(node_id) <= max(node.capacity, node.room)
         scores = [value[node_id] for name, value in self.values.items() if self._is_pool(name) and node_id in value]
         level = int(record.get("quarantine_level", 0))
-        out = record["reported"] != "ready" or record.get("drained") == "1"
+        held = node.declaration is not None and node.declaration.scheduling is not Scheduling.ACTIVE
+        out = record["reported"] != "ready" or record.get("drained") == "1" or held
+        assert record.get("uid", "") == (node.declaration.uid if node.declaration else "")
         if not node.inside or out:
             assert scores == [], f"{node_id} may not be chosen"
         elif level == 0:
-            assert scores == [load * 1_000_000 // node.capacity]
+            assert scores == [node.score(load, node.capacity)]
         elif scores:
-            assert scores == [load * 1_000_000]
+            assert scores == [node.score(load, 1)]
 
     def _check_indexes(self, model: Model) -> None:
         for status in JobStatus:
@@ -156,6 +182,18 @@ class Snapshot:
             pool_id = name.split(":")[1]
             inside = [node for node in model.nodes.values() if node.inside and node.capability.pool_id == pool_id]
             assert int(self.get(name)["nodes"]) == len(inside)
+            named = [one for one in model.declarations.values() if one.capability.pool_id == pool_id]
+            assert int(self.get(name).get("declared", 0)) == len(named)
+            assert (self.get("pools:all")[pool_id] == 0) == bool(inside or named), "it would be retired, or never"
+
+    def _check_declarations(self, model: Model) -> None:
+        assert self.get("nodes:declared") == {name: one.text() for name, one in model.declarations.items()}
+        sums = self.get("nodes:declared:sums")
+        parts = digest_of_sums(int(sums.get(name, 0)) for name in "abc")
+        assert parts == declared_digest(model.declarations.values())
+        inside = [name for name in model.declarations if name in model.nodes and model.nodes[name].inside]
+        marks = [sha1(f"{name} {self.get(f'node:{name}')['status']}".encode()).hexdigest()[:11] for name in inside]
+        assert int(sums.get("live", 0)) == sum(int(mark, 16) for mark in marks)
 
     def _check_nobody_waits_in_vain(self, model: Model) -> None:
         for job_id, job in model.jobs.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,10 @@ from hypothesis.stateful import (
 
 from kit.state import EN_ES, ES_EN, can
 from kit.state_model import Job, Model, Node, Snapshot, lasting_keys
-from lingua_state import dispatch, jobs, nodes, pools, sessions, sweep
+from lingua_state import declarations, dispatch, jobs, nodes, pools, sessions, sweep
 from lingua_state.client import RedisSettings, Store, open_store
-from lingua_state.errors import NoNode
+from lingua_state.declared import Declaration, Scheduling
+from lingua_state.errors import NodeIdTaken, NoNode, Redeclared, StaleGeneration
 from lingua_state.keys import Keys
 from lingua_state.models import (
     TERMINAL,
@@ -50,6 +52,8 @@ PAIRS = st.sampled_from([EN_ES, EN_ES, ES_EN])
 SESSIONS = ("a", "b", "c")
 # Which of the jobs there are; drawn so that what is drawn never hangs on what the store answered.
 OFTEN_NOT = st.sampled_from([False, False, False, True])
+WEIGHTS = st.sampled_from([100, 100, 200, 30, 0])
+SCHEDULING = st.sampled_from([Scheduling.ACTIVE, Scheduling.ACTIVE, Scheduling.CORDONED])
 PICK = st.integers(0, 999)
 FINAL = st.sampled_from([JobStatus.COMPLETED, JobStatus.COMPLETED_NO_TEXT, JobStatus.FAILED])
 
@@ -70,6 +74,7 @@ class States(RuleBasedStateMachine):
         self.model = Model()
         self.requests: dict[str, DispatchRequest] = {}
         self.connections = count(1)
+        self.generations = count(1)
         self.keys = Keys(cell=self.server.cell)
         self.runner = asyncio.Runner()
         self.raw = redis.Redis(port=self.server.process.port, decode_responses=True)
@@ -100,24 +105,32 @@ class States(RuleBasedStateMachine):
 
     @rule(node_id=NODES, capacity=st.integers(1, 3), capability=CAPABILITIES, anew=st.booleans())
     def join(self, node_id: str, capacity: int, capability: Any, anew: bool) -> None:
-        old = self.model.nodes.get(node_id)
+        old, said = self.model.nodes.get(node_id), self.model.declarations.get(node_id)
         if old and not anew:
-            capacity, capability = max(capacity, self.model.load(node_id)), old.capability
+            capacity, capability = max(capacity, self.model.load(node_id)), old.offered
         incarnation = old.incarnation if old and not anew else f"{node_id}.{next(self.connections)}"
         joined = self.run(
             nodes.register(
                 self.store,
-                NodeRegistration(node_id, incarnation, "s1", capability, capacity, lease_ms=600_000, slow_start_ms=0),
+                NodeRegistration(
+                    node_id, incarnation, "s1", capability, capacity, lease_ms=600_000, declaration=said,
+                    slow_start_ms=0,
+                ),
             )
-        )
+        )  # fmt: skip
         self.model.note_lost(*joined.lost)
-        self.model.nodes[node_id] = Node(capacity, incarnation, capability)
+        room = self.model.load(node_id)
+        self.model.nodes[node_id] = Node(
+            said.capacity if said else capacity, incarnation, capability, declaration=said, room=room
+        )
         self.model.note_assigned(*joined.assigned)
 
     @rule(node_id=NODES)
     def recover(self, node_id: str) -> None:
-        node = self.model.nodes[node_id]
-        self.join(node_id, max(1, node.capacity), node.capability, anew=not node.inside)
+        node, said = self.model.nodes[node_id], self.model.declarations.get(node_id)
+        if said and said.scheduling is not Scheduling.ACTIVE:
+            self.declare(node_id, said.capacity, said.capability, said.weight, Scheduling.ACTIVE, twice=False)
+        self.join(node_id, max(1, node.capacity), node.offered, anew=not node.inside)
         self.drain(node_id, on=False)
         self.beat(node_id, overloaded=False, stale=False, capability=None)
 
@@ -125,7 +138,10 @@ class States(RuleBasedStateMachine):
     def beat(self, node_id: str, overloaded: bool, stale: bool, capability: Any) -> None:
         node = self.model.nodes.get(node_id)
         incarnation = node.incarnation if node and not stale else "stale"
-        said = NodeBeat(node_id, incarnation, 600_000, overloaded=overloaded, capability=capability)
+        said = NodeBeat(
+            node_id, incarnation, 600_000, overloaded=overloaded, capability=capability,
+            declaration=self.model.declarations.get(node_id),
+        )  # fmt: skip
         beaten = self.run(nodes.heartbeat(self.other, said))
         if node is None or not node.inside:
             assert beaten.outcome == "unknown"
@@ -133,7 +149,7 @@ class States(RuleBasedStateMachine):
             assert beaten.outcome == "replaced"
         else:
             assert beaten.outcome == "ok"
-            node.capability = capability or node.capability
+            node.offered = capability or node.offered
             self.model.note_assigned(*beaten.assigned)
 
     @rule(node_id=NODES, on=OFTEN_NOT)
@@ -155,6 +171,67 @@ class States(RuleBasedStateMachine):
         self.model.note_lost(*lost)
         if twice:
             assert self.run(nodes.offline(self.other, node_id, incarnation)) == ()
+
+    @rule(
+        node_id=NODES, capacity=st.integers(1, 3), capability=CAPABILITIES, weight=WEIGHTS, scheduling=SCHEDULING,
+        twice=st.booleans(),
+    )  # fmt: skip
+    def declare(
+        self, node_id: str, capacity: int, capability: Any, weight: int, scheduling: Scheduling, twice: bool
+    ) -> None:
+        said = Declaration(node_id, "u1", next(self.generations), capability, capacity, weight, scheduling)
+        assert self.run(declarations.declare(self.store, said)).outcome == "applied"
+        self.model.declarations[node_id] = said
+        node = self.model.nodes.get(node_id)
+        if node and node.inside:
+            node.declaration, node.capacity = said, said.capacity
+            node.room = max(node.room, self.model.load(node_id))
+        elif node and node.declaration:
+            # One that is out keeps what it was bounded by, until it comes back.
+            assert node.declaration.uid == said.uid
+        self.sweep_both()
+        if twice:
+            assert self.run(declarations.declare(self.other, said)).outcome == "unchanged"
+
+    @rule(node_id=NODES, older=st.booleans())
+    def declare_in_vain(self, node_id: str, older: bool) -> None:
+        said = self.model.declarations.get(node_id)
+        if said is None:
+            return
+        if older and said.generation > 1:
+            with pytest.raises(StaleGeneration):
+                self.run(declarations.declare(self.other, replace(said, generation=said.generation - 1, capacity=9)))
+        else:
+            with pytest.raises(NodeIdTaken):
+                self.run(declarations.declare(self.other, replace(said, uid="u2")))
+
+    @rule(node_id=NODES, foreign=OFTEN_NOT, twice=st.booleans())
+    def withdraw(self, node_id: str, foreign: bool, twice: bool) -> None:
+        known = node_id in self.model.declarations
+        if foreign and known:
+            assert self.run(declarations.withdraw(self.store, node_id, "u2")).outcome == "taken"
+            return
+        done = self.run(declarations.withdraw(self.store, node_id, "u1"))
+        assert done.outcome == ("removed" if known else "missing")
+        if known:
+            del self.model.declarations[node_id]
+            node = self.model.nodes[node_id]
+            assert done.lost == (self.model.load(node_id) if node.inside else 0)
+            node.inside, node.declaration = False, None
+        self.sweep_both()
+        if twice:
+            assert self.run(declarations.withdraw(self.other, node_id, "u1")).outcome == "missing"
+
+    @rule(node_id=NODES, capability=CAPABILITIES)
+    def join_by_a_declaration_of_yesterday(self, node_id: str, capability: Any) -> None:
+        said = self.model.declarations.get(node_id)
+        old = replace(said, generation=said.generation + 1) if said else Declaration(node_id, "u1", 1, capability)
+        with pytest.raises(Redeclared):
+            self.run(
+                nodes.register(
+                    self.other, NodeRegistration(node_id, "x", "s1", capability, 9, lease_ms=1, declaration=old)
+                )
+            )
 
     @rule(node_id=NODES)
     def let_the_lease_lapse(self, node_id: str) -> None:
@@ -323,6 +400,8 @@ class States(RuleBasedStateMachine):
             self.model.note_assigned(*ended.assigned)
         for node_id, node in self.model.nodes.items():
             self.run(nodes.offline(self.store, node_id, node.incarnation))
+        for node_id in list(self.model.declarations):
+            self.withdraw(node_id, foreign=False, twice=False)
         for pool_id in list(self.raw.zrange(self.keys.pools_all(), 0, -1)):
             assert self.run(pools.retire(self.store, str(pool_id), idle_ms=0))
         indexes = {self.keys.jobs(status) for status in TERMINAL}

@@ -5,6 +5,7 @@ owners.
 
 KEYS[1]  hash  the node
 KEYS[2]  hash  every declaration
+KEYS[3]  hash  the sums over them
 
 ARGV[1]  root
 ARGV[2]  sroot
@@ -30,15 +31,16 @@ if found.uid ~= ARGV[4] then
 end
 redis.call("HDEL", KEYS[2], ARGV[3])
 declaration_count(c, found, -1)
-local node = node_read(c, ARGV[3])
-if not node or node.lease == 0 then
-  declaration_apply(KEYS[1], nil)
-  return { "removed", "", 0, 0 }
+local node, left = node_read(c, ARGV[3]), 0
+if node and node.lease ~= 0 then
+  -- It goes by plan: that it still works is no failure of it.
+  node.load = 0
+  node_out(c, node)
+  left = node_release(c, node.id, "drain", tonumber(ARGV[5]))
+  notices_leave(c)
 end
--- It goes by plan: that it still works is no failure of it.
-node.load = 0
-node_out(c, node)
 declaration_apply(KEYS[1], nil)
-local left = node_release(c, node.id, "drain", tonumber(ARGV[5]))
-notices_leave(c)
-return { "removed", node.incarnation, #c.lost, left }
+if redis.call("EXISTS", KEYS[2]) == 0 then
+  redis.call("DEL", KEYS[3])
+end
+return { "removed", node and node.incarnation or "", #c.lost, left }
