@@ -143,7 +143,7 @@ def _wait_served(api: Api, where: str) -> None:
 
 
 def _is_established(definition: Body) -> bool:
-    conditions = definition.get("status", {}).get("conditions", [])
+    conditions = definition.get("status", {}).get("conditions") or []
     return any(found["type"] == "Established" and found["status"] == "True" for found in conditions)
 
 
@@ -252,6 +252,7 @@ def _controllers(directory: Path, url: str, authority: Authority) -> list[str]:
             "root-ca-file": directory / "ca.crt",
             "service-account-private-key-file": directory / "accounts.key",
             "leader-elect": "false",
+            "horizontal-pod-autoscaler-sync-period": "2s",  # 15 s is for people; a test waits for it
             "secure-port": "0",
             # As administrators set it up; without it all controllers would need one user with every right.
             "use-service-account-credentials": "true",
