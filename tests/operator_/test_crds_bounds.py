@@ -88,11 +88,11 @@ def bounds(kind: str) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("kind", "where", "words", "inside", "outside"), [*bounds(NODE), *bounds(FLEET)])
-def test_a_bound_holds(bed: Bed, namespace: str, kind: str, where: str, words: str, inside: Any, outside: Any) -> None:
+def test_a_bound_holds(bed: Bed, kind: str, where: str, words: str, inside: Any, outside: Any) -> None:
     # Other rules may mind the value as well: it is this bound's own words that must be there, or not.
-    taken = try_out(bed, namespace, put(full(kind), steps(where), inside))
+    taken = try_out(bed, put(full(kind), steps(where), inside))
     assert words not in taken.message
-    refused = try_out(bed, namespace, put(full(kind), steps(where), outside))
+    refused = try_out(bed, put(full(kind), steps(where), outside))
     assert refused.status == 422
     assert words in refused.message
     assert str(steps(where)[-1] or steps(where)[-2]) in refused.message
@@ -107,10 +107,8 @@ def types(kind: str) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("kind", "where", "expected", "value"), [*types(NODE), *types(FLEET)])
-def test_a_value_of_another_type_is_refused(
-    bed: Bed, namespace: str, kind: str, where: str, expected: str, value: Any
-) -> None:
-    answer = try_out(bed, namespace, put(full(kind), steps(where), value))
+def test_a_value_of_another_type_is_refused(bed: Bed, kind: str, where: str, expected: str, value: Any) -> None:
+    answer = try_out(bed, put(full(kind), steps(where), value))
     assert answer.status == 422
     assert f"must be of type {expected}" in answer.message
 
@@ -123,14 +121,14 @@ def needs(kind: str) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("kind", "where"), [*needs(NODE), *needs(FLEET)])
-def test_a_needed_field_is_missed(bed: Bed, namespace: str, kind: str, where: str) -> None:
+def test_a_needed_field_is_missed(bed: Bed, kind: str, where: str) -> None:
     resource = full(kind)
     place: Any = resource
     *way, last = steps(where)
     for step in way:
         place = place[step]
     del place[last]
-    answer = try_out(bed, namespace, resource)
+    answer = try_out(bed, resource)
     assert answer.status == 422
     assert "Required value" in answer.message
     assert str(last) in answer.message

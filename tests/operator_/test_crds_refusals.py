@@ -222,32 +222,32 @@ def cases(table: dict[str, Refused]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("row", [pytest.param(row, id=name) for name, row in table.items()])
 
 
-def judge(bed: Bed, namespace: str, resource: Body, row: Refused) -> None:
+def judge(bed: Bed, resource: Body, row: Refused) -> None:
     """Expect that the API server refuses ``resource`` with the words of ``row``."""
-    answer = try_out(bed, namespace, resource)
+    answer = try_out(bed, resource)
     assert answer.status == 422, answer.message or "it was taken"
     assert row.field in answer.message
     assert row.remedy in answer.message
 
 
 @cases(SPEC)
-def test_a_node_is_refused(bed: Bed, namespace: str, row: Refused) -> None:
-    judge(bed, namespace, merged(node(), {"spec": row.patch}), row)
+def test_a_node_is_refused(bed: Bed, row: Refused) -> None:
+    judge(bed, merged(node(), {"spec": row.patch}), row)
 
 
 @cases(SPEC)
-def test_the_template_of_a_fleet_is_refused(bed: Bed, namespace: str, row: Refused) -> None:
-    judge(bed, namespace, merged(fleet(), {"spec": {"template": {"spec": row.patch}}}), row)
+def test_the_template_of_a_fleet_is_refused(bed: Bed, row: Refused) -> None:
+    judge(bed, merged(fleet(), {"spec": {"template": {"spec": row.patch}}}), row)
 
 
 @cases(OF_NODES)
-def test_what_is_only_in_nodes_is_refused(bed: Bed, namespace: str, row: Refused) -> None:
-    judge(bed, namespace, merged(node(), row.patch), row)
+def test_what_is_only_in_nodes_is_refused(bed: Bed, row: Refused) -> None:
+    judge(bed, merged(node(), row.patch), row)
 
 
 @cases(OF_FLEETS)
-def test_what_is_only_in_fleets_is_refused(bed: Bed, namespace: str, row: Refused) -> None:
-    judge(bed, namespace, merged(fleet(), row.patch), row)
+def test_what_is_only_in_fleets_is_refused(bed: Bed, row: Refused) -> None:
+    judge(bed, merged(fleet(), row.patch), row)
 
 
 @pytest.mark.parametrize(("node_id", "row"), LATER.values(), ids=LATER)
@@ -261,9 +261,9 @@ def test_the_id_of_a_node_stays(bed: Bed, namespace: str, node_id: str | None, r
 
 
 @pytest.mark.parametrize("kind", [NODE, FLEET])
-def test_the_manifest_with_every_field_is_taken_as_it_is(bed: Bed, namespace: str, kind: str) -> None:
+def test_the_manifest_with_every_field_is_taken_as_it_is(bed: Bed, kind: str) -> None:
     written = full(kind)
-    kept = try_out(bed, namespace, written, fieldValidation="Strict").expect()
+    kept = try_out(bed, written, fieldValidation="Strict").expect()
     assert kept["spec"] == written["spec"]
     assert node_spec(written).keys() >= schema(NODE)["properties"]["spec"]["properties"].keys() - {"nodeId"}
 

@@ -23,6 +23,8 @@ APPLY = "application/apply-patch+yaml"
 _REQUEST_S = 60.0
 #: The server closes a connection that is idle for 90 s; one that was idle for this long is not used again.
 _IDLE_S = 30.0
+#: Characters of a refusal in a test's report: one that names a thousand fields says no more.
+_SHOWN = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Answer:
 
     def expect(self) -> Body:
         """Return the body of a request that had to succeed."""
-        assert self.ok, f"{self.status}: {self.message or self.body}"
+        assert self.ok, f"{self.status}: {(self.message or str(self.body))[:_SHOWN]}"
         return self.body
 
 

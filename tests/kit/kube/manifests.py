@@ -90,7 +90,7 @@ def merged(base: Any, patch: Any) -> Any:
     """Apply a merge patch (RFC 7386): null removes, everything but objects is replaced."""
     if not isinstance(patch, dict):
         return copy.deepcopy(patch)
-    found = dict(base) if isinstance(base, dict) else {}
+    found = copy.deepcopy(base) if isinstance(base, dict) else {}
     for name, value in patch.items():
         if value is None:
             found.pop(name, None)
@@ -104,9 +104,9 @@ def collection(kind: str, namespace: str) -> str:
     return path(PLURALS[kind], namespace)
 
 
-def try_out(bed: Bed, namespace: str, resource: Body, **query: str) -> Answer:
+def try_out(bed: Bed, resource: Body, **query: str) -> Answer:
     """Let the API server judge a resource without keeping it."""
-    return bed.api.create(collection(resource["kind"], namespace), resource, dryRun="All", **query)
+    return bed.api.create(collection(resource["kind"], "default"), resource, dryRun="All", **query)
 
 
 @cache
