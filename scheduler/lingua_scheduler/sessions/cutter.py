@@ -83,6 +83,11 @@ class Cutter:
         return self._start_sample + self._samples
 
     @property
+    def start_sample(self) -> int:
+        """Give the first sample of what is collected now: all before it was cut or left out."""
+        return self._start_sample
+
+    @property
     def speaking(self) -> bool:
         """Tell whether the utterance being collected has speech in it."""
         return self._speech > 0

@@ -1,8 +1,8 @@
 """What the instance that held a session tells the one where its client came back. Values and their bytes; no I/O.
 
-The new instance asks (``Ask``); the old one answers with all it knows (``Handed``) and then, for each utterance that is
-still with a node, with its outcome (:class:`Settled`). Audio that is not cut yet is not handed over: the client sends it
-again.
+The new instance asks; the old one answers with all it knows (:class:`Handed`) and then, for each utterance that is
+still with a node, with its outcome (:class:`Settled`). Audio that is not cut yet is not handed over: the client sends
+it again.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from lingua_scheduler.sessions.outbox import Outgoing
-from lingua_scheduler.sessions.resuming import Mark
+from lingua_scheduler.sessions.resuming import Mark, Start
 from lingua_scheduler.work import Done, Failed, SessionWord
 from lingua_wire import codec
 from lingua_wire.catalogue import Direction
@@ -41,22 +41,35 @@ class UnderWay:
     start_sample: int
     end_sample: int
     client_id: str | None = None
-    node_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """An utterance that has its result, but whose audio from ``carried_from`` on its node keeps for the turn's next."""
+
+    index: int
+    turn_id: str
+    start_sample: int
+    end_sample: int
+    carried_from: int
 
 
 @dataclass(frozen=True, slots=True)
 class Handed:
     """A session as it was when it was let go. ``known`` False: the instance has it no more.
 
-    ``sample`` and ``index`` are where the next utterance begins; ``mark`` is how far outcomes reach.
+    ``sample`` and ``index`` are where the next utterance begins, in the turn ``turn_id`` if that is open; ``mark`` is
+    how far outcomes reach.
     """
 
     known: bool = False
     sample: int = 0
     index: int = 0
     seq: int = 0
-    mark: Mark = Mark()
+    mark: Mark = field(default_factory=Mark)
+    turn_id: str = ""
     under_way: tuple[UnderWay, ...] = ()
+    carried: tuple[Carried, ...] = ()
     events: tuple[Outgoing, ...] = field(default=(), repr=False)
 
 
@@ -67,6 +80,11 @@ class Settled:
     index: int
     job_id: str
     outcome: Outcome = field(repr=False)
+
+
+def start_of(handed: Handed) -> Start:
+    """Tell where the session goes on: behind what was cut, while outcomes reach up to its mark."""
+    return Start(handed.sample, handed.index, handed.seq, handed.mark)
 
 
 def ask(session_id: str, generation: int, sender: str, last_seq: int) -> SessionWord:
@@ -82,6 +100,8 @@ def handed_word(session_id: str, generation: int, sender: str, handed: Handed) -
         "index": handed.index,
         "seq": handed.seq,
         "mark": [handed.mark.sample, handed.mark.index],
+        "turn_id": handed.turn_id,
+        "carried": [asdict(each) for each in handed.carried],
         "under_way": [asdict(utterance) for utterance in handed.under_way],
         "events": [_event_head(event) for event in handed.events],
     }
@@ -101,6 +121,8 @@ def read_handed(word: SessionWord) -> Handed:
         index=head["index"],
         seq=head["seq"],
         mark=Mark(*head["mark"]),
+        turn_id=head["turn_id"],
+        carried=tuple(Carried(**each) for each in head["carried"]),
         under_way=tuple(UnderWay(**utterance) for utterance in head["under_way"]),
         events=tuple(_events(head["events"], memoryview(word.body))),
     )

@@ -127,6 +127,16 @@ class SessionHub:
         session.drop()
         self.background.spawn(self.remove(session))
 
+    def let_go(self, session: Session) -> None:
+        """Forget a session that went on elsewhere."""
+        if self._sessions.get(session.session_id) is session:
+            del self._sessions[session.session_id]
+            self._show()
+
+    def all(self) -> list[Session]:
+        """List the sessions."""
+        return list(self._sessions.values())
+
     def check(self, session: Session) -> None:
         """Find out whether a session is still held here: the store said no."""
         if session.session_id in self._sessions:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from lingua_scheduler.sessions.outbox import Outgoing
 
 
@@ -45,6 +47,12 @@ class Journal:
             self._drop_speech()
         while len(self._waiting) > self._max_events:
             self._floor = self._forget()
+
+    def adopt(self, events: Iterable[Outgoing], acked: int) -> None:
+        """Keep what another instance had kept: all after ``acked``."""
+        self._floor = self.acked = acked
+        for event in events:
+            self.add(event)
 
     def ack(self, seq: int) -> bool:
         """Forget what the client has; False: it said nothing new, or what can't be."""

@@ -7,8 +7,9 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lingua_scheduler.sessions.handover import Handed, start_of
 from lingua_scheduler.sessions.recorder import Recorder
-from lingua_scheduler.sessions.resuming import Again, Claim, Start, begin_again, begin_fresh, digest, new_token
+from lingua_scheduler.sessions.resuming import Claim, Start, begin_again, begin_fresh, digest, new_token
 from lingua_scheduler.sessions.session import Session
 from lingua_scheduler.sessions.teller import Teller
 from lingua_state import pools
@@ -109,7 +110,7 @@ class Opening:
             return self._go_on(here, here.generation, next_token, claim, known=False)
         if here is not None:
             return self._go_on(here, resumed.generation, next_token, claim)
-        return self._take_over(session_id, resumed, next_token, claim, terms)
+        return await self._take_over(session_id, resumed, next_token, claim, terms)
 
     def _here(self, session_id: str, hashed: str, terms: Terms) -> Session | None:
         """Find the session here, if the token is its own and who shows it is the one it was given to."""
@@ -126,16 +127,24 @@ class Opening:
         self._count("here")
         return Opened(session, token, resumed=True)
 
-    def _take_over(self, session_id: str, resumed: Resumed, token: str, claim: Claim, terms: Terms) -> Opened:
-        """Go on without what the instance before knew, from what the client and the store have."""
-        again: Again = begin_again(claim, resumed)
-        session = make_session(self._scheduler, session_id, resumed.generation, terms, again.start)
+    async def _take_over(self, session_id: str, resumed: Resumed, token: str, claim: Claim, terms: Terms) -> Opened:
+        """Go on with what the instance before hands over; without it, from what the client and the store have."""
+        scheduler, holder, generation = self._scheduler, resumed.instance_before, resumed.generation
+        handed = Handed()
+        if holder != scheduler.instance_id:
+            handed = await scheduler.moving.ask(holder, session_id, generation, claim.last_seq)
+        if handed.known:
+            session = make_session(scheduler, session_id, generation, terms, start_of(handed))
+            session.adopt(handed, holder, claim.last_seq)
+        else:
+            again = begin_again(claim, resumed)
+            session = make_session(scheduler, session_id, generation, terms, again.start)
+            session.missed = again.entries
         session.token_digest = digest(token)
-        session.missed = again.entries
         session.begin(self._line)
         session.expect_again()
-        self._scheduler.sessions.add(session)
-        self._count("rebuilt")
+        scheduler.sessions.add(session)
+        self._count("handed_over" if handed.known else "rebuilt")
         return Opened(session, token, resumed=True)
 
     def _refused(self, error: WireError) -> WireError:

@@ -99,6 +99,13 @@ class ReleaseOrder(Generic[Item]):
         """Let ``index`` pass in silence: the client is told nothing of it; as :meth:`resolve`."""
         return self._settle(index, None)
 
+    def waiting(self) -> list[tuple[int, Item | None]]:
+        """List the indices that are expected or held, in order, each with the outcome it has already."""
+        return [
+            (slot.index, slot.outcome.item if slot.settled and isinstance(slot.outcome, Ready) else None)
+            for slot in self._queue
+        ]
+
     def release(self, now_ms: int) -> list[Ready[Item] | Missing]:
         """Take out what may go now, in order; a hole whose deadline has passed comes as :class:`Missing`."""
         out: list[Ready[Item] | Missing] = []

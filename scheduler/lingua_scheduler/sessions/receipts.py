@@ -116,6 +116,14 @@ class Receipts:
         self._close(key)
         return start
 
+    def carried(self) -> list[tuple[int, int, int, int, str]]:
+        """List what nodes keep for later pieces: key, start, end, carried_from, turn."""
+        return [
+            (key, span.start, span.end, span.carried_from, span.turn_id)
+            for key, span in self._spans.items()
+            if span.stage is _Stage.CARRIED
+        ]
+
     def receipt(self) -> Receipt:
         """Give the figures as they are now."""
         accepted = consumed = max(self._settled, self._end_of_spans()) if self._spans else self._settled

@@ -44,11 +44,20 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where a session begins, or goes on: the first sample that is awaited, the next index, the last event's number."""
+    """Where a session begins, or goes on: the first sample that is awaited, the next index, the last event's number.
+
+    ``told``: how far outcomes reach, where some are still awaited; None: up to there.
+    """
 
     sample: int = 0
     index: int | None = None
     seq: int = 0
+    told: Mark | None = None
+
+    @property
+    def mark(self) -> Mark:
+        """Tell how far outcomes reach."""
+        return self.told or Mark(self.sample, self.index or 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from lingua_scheduler.clock import now_ms, unix_ms
 from lingua_scheduler.sessions.cuts import Cut, Finalized, Reason
 from lingua_scheduler.sessions.ear import Ear, unpack_whole, wrong_rate
 from lingua_scheduler.sessions.flow import READ_ON, Idle, IdleWatch
+from lingua_scheduler.sessions.handover import Handed
 from lingua_scheduler.sessions.teller import BEGINNING, Line
 from lingua_scheduler.sessions.utterances import Sound, Utterances
 from lingua_wire import frames
@@ -36,9 +37,10 @@ from lingua_wire.session_messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from lingua_scheduler.scheduler import Scheduler
+    from lingua_scheduler.sessions.handover import Settled
     from lingua_scheduler.sessions.resuming import Claim, Entry, Start
     from lingua_scheduler.sessions.teller import Teller
     from lingua_scheduler.sessions.terms import Terms
@@ -177,6 +179,57 @@ class Session:
         if older is not None:
             older.close(CloseCode.REPLACED)
         return True
+
+    def hand_over(self, last_seq: int, forward: Callable[[Settled], None]) -> Handed:
+        """Let another instance have the session: its connection here ends, ``forward`` gets what is still owed."""
+        older, journal, cutter = self.line, self.teller.journal, self._ear.cutter
+        self.line, self._closing = None, True
+        self.teller.disconnect()
+        self.teller.recorder = None
+        if self._timer is not None:
+            self._timer.cancel()
+        self._give_up_ms = None
+        events = journal.after(last_seq) if journal is not None else None
+        under_way, carried = self._utterances.hand_over(forward)
+        if older is not None:
+            older.close(CloseCode.REPLACED)
+        return Handed(
+            known=journal is not None and events is not None,
+            sample=cutter.start_sample,
+            index=self._next_index,
+            seq=journal.seq if journal is not None else 0,
+            mark=self._utterances.mark(),
+            turn_id=cutter.turns.turn_id,
+            under_way=under_way,
+            carried=carried,
+            events=tuple(events or ()),
+        )
+
+    def adopt(self, handed: Handed, held_by: str, last_seq: int) -> None:
+        """Go on with a session of another instance, before its client is greeted."""
+        self._ear.cutter.turns.go_on(handed.turn_id)
+        self._utterances.adopt(handed, self.terms, held_by)
+        if self.teller.journal is not None:
+            self.teller.journal.adopt(handed.events, last_seq)
+        self._arm()
+
+    def settled_elsewhere(self, settled: Settled) -> None:
+        """Take an outcome from the instance that had the session before."""
+        self._utterances.settled_elsewhere(settled)
+
+    @property
+    def under_way(self) -> int:
+        """Count the utterances whose job has not ended."""
+        return self._utterances.open
+
+    @property
+    def helpers(self) -> set[str]:
+        """Name the instances from which outcomes are awaited."""
+        return self._utterances.helpers
+
+    def lost_with(self, instance_ids: Collection[str]) -> None:
+        """Take note that instances are gone."""
+        self._utterances.lost_with(instance_ids)
 
     def expect_again(self) -> None:
         """Let the client send again at once what it said while there was no connection."""

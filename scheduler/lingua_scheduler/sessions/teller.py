@@ -98,7 +98,7 @@ class Teller:
             max_events=settings.outbox_events, max_bytes=settings.outbox_bytes, speech_ms=settings.speech_ms
         )
         self._outbox = Outbox(self._rules)
-        self._before = Mark(start.sample, start.index or 0)
+        self._before = start.mark
         if profile.resume:
             self.journal = Journal(settings.outbox_events, settings.outbox_bytes, start.seq)
 
@@ -113,7 +113,10 @@ class Teller:
         self._outbox = Outbox(self._rules)
 
     def replay(self, last_seq: int) -> None:
-        """Tell what the client has not got."""
+        """Tell what the client has not got, and forget what it has."""
+        if self.journal is not None and self.recorder is not None:
+            self.journal.ack(last_seq)
+            self.recorder.note(self.journal, self._before)
         for event in (self.journal.after(last_seq) if self.journal is not None else None) or ():
             self._put(event)
 

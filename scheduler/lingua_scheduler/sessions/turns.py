@@ -29,6 +29,15 @@ class Turns:
         """Tell whether a piece of the current turn was cut and more of the same turn must follow."""
         return self._current is not None
 
+    @property
+    def turn_id(self) -> str:
+        """Name the turn that is open; empty: none is."""
+        return self._current or ""
+
+    def go_on(self, turn_id: str) -> None:
+        """Go on with a turn that was left open elsewhere."""
+        self._current = turn_id or None
+
     def end_with_next(self) -> None:
         """End the turn with its next piece, however that is cut.
 

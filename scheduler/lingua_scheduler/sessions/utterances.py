@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from lingua_scheduler.clock import now_ms
+from lingua_scheduler.sessions.handover import Carried, Settled
 from lingua_scheduler.sessions.order import Missing, ReleaseOrder
 from lingua_scheduler.sessions.plan import Place, plan
 from lingua_scheduler.sessions.receipts import Receipts
 from lingua_scheduler.sessions.resuming import Mark
-from lingua_scheduler.sessions.spoken import Spoken
+from lingua_scheduler.sessions.spoken import Spoken, spoken_of
 from lingua_scheduler.verdicts import has_text, is_quiet
 from lingua_scheduler.work import Done, Failed
 from lingua_state.ids import new_job_id
@@ -19,11 +21,12 @@ from lingua_wire.errors import WireError
 from lingua_wire.session_messages import MissingReason, UiEventName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from lingua_scheduler.scheduler import Scheduler
     from lingua_scheduler.sessions.cuts import Finalized, Skipped
     from lingua_scheduler.sessions.ear import Ear
+    from lingua_scheduler.sessions.handover import Handed, UnderWay
     from lingua_scheduler.sessions.resuming import Start
     from lingua_scheduler.sessions.teller import Teller
     from lingua_scheduler.sessions.terms import Terms
@@ -64,9 +67,10 @@ class Utterances:
         self._warned = terms.profile.warned
         self._order: ReleaseOrder[tuple[Spoken, Outcome]] = ReleaseOrder()
         counted = terms.profile.audio_ack or terms.profile.resume
-        self._receipts = Receipts(terms.sample_rate, start=start.sample) if counted else None
+        self._receipts = Receipts(terms.sample_rate, start=start.mark.sample) if counted else None
         self._acked = terms.profile.audio_ack
-        self._told_index = start.index or 0
+        self._told_index = start.mark.index
+        self._forward: Callable[[Settled], None] | None = None
         teller.mark = self.mark
         self._open: dict[int, Spoken] = {}
         self._parts: tuple[str, int] = ("", 0)
@@ -208,12 +212,74 @@ class Utterances:
             self._receipts.reheld(spoken.index)
 
     def job_ended(self, spoken: Spoken, outcome: Outcome) -> None:
-        """Take an outcome; it is told when all earlier ones are."""
+        """Take an outcome; it is told when all earlier ones are, by the instance that has the client."""
         self._open.pop(spoken.index, None)
         self._let_go(spoken)
+        if self._forward is not None:
+            self._forward(Settled(spoken.index, spoken.job_id, outcome))
+            self._changed()
+            return
         if not self._order.resolve(spoken.index, (spoken, outcome)):
             self._scheduler.metrics.results_rejected.of("late").inc()
         self.release(now_ms())
+
+    # From and to another instance
+
+    def hand_over(self, forward: Callable[[Settled], None]) -> tuple[tuple[UnderWay, ...], tuple[Carried, ...]]:
+        """Tell what is under way; from now on ``forward`` gets each outcome, at once those that are there."""
+        under_way, settled = [], []
+        for index, resolved in self._order.waiting():
+            spoken = resolved[0] if resolved is not None else self._open.get(index)
+            if spoken is None:
+                continue
+            under_way.append(spoken.under_way())
+            if resolved is not None:
+                settled.append(Settled(index, spoken.job_id, resolved[1]))
+        self._order = ReleaseOrder()
+        self._forward = forward
+        for each in settled:
+            asyncio.get_running_loop().call_soon(forward, each)
+        carried = self._receipts.carried() if self._receipts else []
+        return tuple(under_way), tuple(Carried(key, turn, *span) for key, *span, turn in carried)
+
+    def adopt(self, handed: Handed, terms: Terms, held_by: str) -> None:
+        """Wait for the outcomes of what is under way at another instance."""
+        now = now_ms()
+        for kept in handed.carried:
+            if self._receipts:
+                self._receipts.opened(kept.index, kept.start_sample, kept.end_sample, kept.turn_id)
+                self._receipts.consumed(kept.index, kept.carried_from)
+        for each in handed.under_way:
+            self._open[each.index] = spoken_of(each, terms, held_by, now)
+            self._order.expect(each.index, now + self._settings.job.order_ms)
+            if self._receipts:
+                self._receipts.opened(each.index, each.start_sample, each.end_sample, each.turn_id)
+
+    def settled_elsewhere(self, settled: Settled) -> None:
+        """Take the outcome of an utterance that was under way at another instance."""
+        spoken = self._open.get(settled.index)
+        if spoken is None or spoken.job_id != settled.job_id:
+            self._scheduler.metrics.results_rejected.of("late").inc()
+            return
+        if isinstance(settled.outcome, Done):
+            spoken.settled_at = settled.outcome.node_id
+        self.job_ended(spoken, settled.outcome)
+
+    def lost_with(self, instance_ids: Collection[str]) -> None:
+        """Ask for the audio of what was under way at instances that are gone."""
+        for spoken in list(self._open.values()):
+            if spoken.held_by in instance_ids:
+                self.job_ended(spoken, Failed(ErrorCode.WS_DISCONNECTED, "its instance is gone", audio_lost=True))
+
+    @property
+    def helpers(self) -> set[str]:
+        """Name the other instances at which utterances are under way."""
+        return {spoken.held_by for spoken in self._open.values() if spoken.held_by}
+
+    @property
+    def open(self) -> int:
+        """Count the utterances whose job has not ended."""
+        return len(self._open)
 
     # To the client
 

@@ -1,0 +1,109 @@
+"""Sessions on their way between instances: ask for one that was elsewhere, let one go that is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from lingua_scheduler.sessions import handover
+from lingua_scheduler.sessions.handover import Handed
+from lingua_wire.errors import WireError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from lingua_scheduler.carrier import Carrier
+    from lingua_scheduler.sessions.handover import Settled
+    from lingua_scheduler.sessions.hub import SessionHub
+    from lingua_scheduler.sessions.session import Session
+    from lingua_scheduler.work import SessionWord
+
+log = logging.getLogger(__name__)
+
+
+class Moving:
+    """The way of sessions to and from other instances. ``len`` counts those that still owe an outcome to another."""
+
+    def __init__(self, hub: SessionHub, carrier: Carrier, patience_ms: int) -> None:
+        self._hub = hub
+        self._carrier = carrier
+        self._patience_s = patience_ms / 1000
+        self._asked: dict[tuple[str, int], asyncio.Future[Handed]] = {}
+        self._leaving: dict[str, Session] = {}
+        carrier.sessions = self
+
+    def __len__(self) -> int:
+        return len(self._leaving)
+
+    async def ask(self, holder: str, session_id: str, generation: int, last_seq: int) -> Handed:
+        """Ask the instance that held a session for it; one that does not answer in time knows nothing of it."""
+        word = handover.ask(session_id, generation, self._carrier.instance_id, last_seq)
+        if not holder or not self._carrier.tell_about_session(holder, word):
+            return Handed()
+        answer: asyncio.Future[Handed] = asyncio.get_running_loop().create_future()
+        self._asked[session_id, generation] = answer
+        try:
+            async with asyncio.timeout(self._patience_s):
+                return await answer
+        except TimeoutError:
+            log.info("a session was not handed over in time", extra={"session_id": session_id, "peer": holder})
+            return Handed()
+        finally:
+            del self._asked[session_id, generation]
+
+    def on_word(self, word: SessionWord) -> None:
+        """Take what another instance says about a session; what can't be read changes nothing."""
+        try:
+            if word.what == handover.ASK:
+                self._let_go(word)
+            elif word.what == handover.HANDED:
+                self._take(word)
+            elif word.what == handover.SETTLED:
+                self._settle(word)
+        except (ValueError, KeyError, TypeError, WireError) as error:
+            log.warning("a word about a session can't be read", extra={"reason": type(error).__name__})
+
+    def gone(self, living: Collection[str]) -> None:
+        """Take note of which instances live: what was under way at others is lost."""
+        for session in self._hub.all():
+            lost = session.helpers.difference(living)
+            if lost:
+                session.lost_with(lost)
+
+    def _let_go(self, word: SessionWord) -> None:
+        session = self._hub.find(word.session_id)
+        if session is None or session.generation >= word.generation:
+            self._answer(word, Handed())
+            return
+
+        def forward(settled: Settled) -> None:
+            self._tell(word.sender, handover.settled_word(word.session_id, word.generation, me, settled))
+            if not session.under_way:
+                self._leaving.pop(word.session_id, None)
+
+        me = self._carrier.instance_id
+        handed = session.hand_over(int(word.head["last_seq"]), forward)
+        self._hub.let_go(session)
+        if session.under_way:
+            self._leaving[word.session_id] = session
+        self._answer(word, handed)
+        log.info("session handed over", extra={"session_id": word.session_id, "peer": word.sender})
+
+    def _answer(self, asked: SessionWord, handed: Handed) -> None:
+        me = self._carrier.instance_id
+        self._tell(asked.sender, handover.handed_word(asked.session_id, asked.generation, me, handed))
+
+    def _take(self, word: SessionWord) -> None:
+        answer = self._asked.get((word.session_id, word.generation))
+        if answer is not None and not answer.done():
+            answer.set_result(handover.read_handed(word))
+
+    def _settle(self, word: SessionWord) -> None:
+        session = self._hub.find(word.session_id) or self._leaving.get(word.session_id)
+        if session is not None:
+            session.settled_elsewhere(handover.read_settled(word))
+
+    def _tell(self, instance_id: str, word: SessionWord) -> None:
+        if not self._carrier.tell_about_session(instance_id, word):
+            log.info("an instance can't be told of a session", extra={"peer": instance_id})
