@@ -1,4 +1,4 @@
-"""node_program.py URL NODE_ID HISTORY [--hears L] [--speaks L] [--capacity N] [--delay-ms N] [--base]: a node.
+"""node_program.py URL NODE_ID HISTORY [--hears L] [--speaks L] [--capacity N] [--delay-ms N] [...]: a node, a process.
 
 It proves what it heard (kit.proof), comes back with full jitter when its connection ends, beats as often as it is asked
 to, and appends to HISTORY one JSON line for each thing that happened: registered, job, result, lost. Speech that begins
@@ -66,9 +66,12 @@ class NodeProgram:
         self.note("job", job_id=job.job_id, attempt=job.assign["attempt_id"], session=job.assign["session_id"])
         if job.audio.startswith(POISON):
             os._exit(66)
+        if self._options.fail:
+            await node.fail(job, self._options.fail)
+            return
         await node.ack(job)
         await asyncio.sleep(self._options.delay_ms / 1000)
-        if job.open:
+        for _ in range(self._options.repeat if job.open or self._options.late else 0):
             await node.result(job, text_translated=proof_of_audio(job.audio))
             self.note("result", job_id=job.job_id, attempt=job.assign["attempt_id"])
 
@@ -94,6 +97,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--speaks", default="es")
     parser.add_argument("--capacity", type=int, default=4)
     parser.add_argument("--delay-ms", type=int, default=100)
+    parser.add_argument("--repeat", type=int, default=1, help="say each result so often")
+    parser.add_argument("--fail", default="", help="answer each job with this error")
+    parser.add_argument("--late", action="store_true", help="answer jobs that were cancelled too")
     parser.add_argument("--base", action="store_true")
     return parser.parse_args()
 

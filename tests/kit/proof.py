@@ -40,7 +40,7 @@ def proof(session_id: str, index: int, audio: bytes) -> str:
 
 
 def proof_of_audio(audio: bytes) -> str:
-    """Tell what a node must say about this audio, whichever utterance it became; no two utterances share their audio."""
+    """Tell what a node must say about this audio, whichever utterance it became; no two share theirs."""
     return f"{TEXT_MARK} {hmac.new(_KEY, hashlib.sha256(audio).digest(), hashlib.sha256).hexdigest()}"
 
 

@@ -1,13 +1,15 @@
 """The whole system as processes for one fault: a store with a disk, schedulers behind one address, nodes, and people.
 
 A row of the catalogue (docs/guarantees.md) breaks something while people talk, proves that it was broken, and leaves
-the rest to :meth:`Rig.settle`: nobody heard anything twice or what was not meant for them, nothing is left over, all counts
-are right, no log holds speech or a traceback.
+the rest to :meth:`Rig.settle`: nobody heard anything twice or what was not meant for them, nothing is left over, all
+counts are right, no log holds speech or a traceback.
 """
 
 from __future__ import annotations
 
+import asyncio
 import random
+import time
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,17 +18,18 @@ from kit.aftermath import keepers, leftovers, miscounts, overruns
 from kit.balancer import Balancer, balancer
 from kit.crowd import Crowd, crowd
 from kit.eventually import eventually
-from kit.fleet import Fleet, fleet
+from kit.fleet import Fleet, NodeProcess, fleet, start_node
 from kit.proof import marks
 from kit.schedulers import SchedulerProcess, assert_no_marks, dump, start_scheduler
 from kit.store_process import StoreProcess, store_process
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
 PAIR = ("en", "es")
 _START_S = 60.0
+_LOOK_S = 0.2
 #: Until everything that was begun before the fault has ended: a job may take three attempts.
 _QUIET_S = 90.0
 
@@ -55,6 +58,13 @@ class Rig:
         """List the addresses of the schedulers whose process is there."""
         return [scheduler.url for scheduler in self.schedulers if scheduler.process.poll() is None]
 
+    async def add_node(self, node_id: str, url: str = "", **options: object) -> NodeProcess:
+        """Start one more node, behind ``url`` if that is given, and wait until it is in."""
+        made = start_node(self.directory / "nodes", url or self.url, node_id, **options)
+        self.team.nodes.append(made)
+        await eventually(lambda: made.events("registered"), within_s=_START_S, what=f"{node_id} is in")
+        return made
+
     async def add_scheduler(self, **settings: object) -> SchedulerProcess:
         """Start one more and wait until it is ready."""
         name = f"scheduler-{len(self.schedulers)}"
@@ -67,6 +77,25 @@ class Rig:
         """Sum a metric over all schedulers that run."""
         alive = [scheduler for scheduler in self.schedulers if scheduler.process.poll() is None]
         return sum(scheduler.metric(name, **labels) for scheduler in alive)
+
+    async def until(self, probe: Callable[[], bool], *, within_s: float, what: str) -> float:
+        """Ask ``probe`` now and then until it says yes, in a thread: this process carries the connections meanwhile.
+
+        :returns: how long it took, in seconds.
+        """
+        began = time.monotonic()
+        while not await asyncio.to_thread(probe):
+            assert time.monotonic() < began + within_s, f"not within {within_s:g} s: {what}"
+            await asyncio.sleep(_LOOK_S)
+        return time.monotonic() - began
+
+    def rejected(self) -> float:
+        """Count the answers of nodes that no longer counted."""
+        return self.metric("lingua_results_rejected_total")
+
+    def node_is(self, node_id: str, status: str) -> bool:
+        """Tell whether the schedulers see a node so."""
+        return bool(self.schedulers[0].ask(f"/api/v1/nodes/{node_id}")[1].get("status") == status)
 
     @asynccontextmanager
     async def people(self, count: int = 12, pause_s: float = 0.3) -> AsyncIterator[Crowd]:
