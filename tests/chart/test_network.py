@@ -33,7 +33,7 @@ OUTSIDERS = {
 }
 NAMES = {
     "scheduler": "schedulers", "operator": "operator", "valkey": "bundled Valkey", "fleet": "fleet Job",
-    "test": "helm test", "node": "node pods",
+    "test": "helm test", "lingua-node": "node pods",
 }  # fmt: skip
 
 
@@ -48,7 +48,7 @@ def ends(values: dict[str, Any]) -> dict[str, End]:
         labels = pod["metadata"]["labels"]
         name = NAMES[labels["app.kubernetes.io/component"]]
         found[name] = End(name, chart.NAMESPACE, labels)
-    foreign = {"lingua.dev/node-id": "speech.b", "team": "x"}
+    foreign = {"app.kubernetes.io/component": "lingua-node", "app.kubernetes.io/managed-by": "lingua-operator"}
     found["node pods of others"] = End("node pods of others", chart.NAMESPACE, foreign)
     return found
 

@@ -10,6 +10,8 @@ import pytest
 from kit import chart
 from kit.kube.api import path
 from kit.pod_security import OF_CONTAINER, OF_POD, findings
+from lingua_operator.pods import allowed_for, problem_of
+from lingua_operator.resource import parse_spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +51,13 @@ def test_the_api_server_takes_every_pod_in_a_restricted_namespace(bed: Bed) -> N
     assert {where.partition("/")[0] for where in judged} >= {"Deployment", "StatefulSet", "Job", "Pod", "TranslationFleet"}
     naive = {"metadata": {"name": "tried"}, "spec": {"containers": [{"name": "a", "image": "b"}]}}
     assert "violates PodSecurity" in bed.api.create(pods, naive, dryRun="All").message
+
+
+@pytest.mark.parametrize("profile", ["to try out, with the node", "all checks of nodes", "every key of the parts"])
+def test_the_operator_takes_the_template_of_the_reference_fleet(profile: str) -> None:
+    (fleet,) = chart.fleets(chart.render(chart.MATRIX[profile]))
+    spec = parse_spec(fleet["spec"]["template"]["spec"])
+    assert problem_of(spec, allowed_for(spec, frozenset(), ())) is None
 
 
 def spoiled(pod: Body, change: Callable[[Body, Body], object]) -> Body:

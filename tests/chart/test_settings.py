@@ -14,7 +14,7 @@ from lingua_scheduler import settings as scheduler_settings
 KNOWN = {
     "scheduler": {variable for variable, _, _ in scheduler_settings.fields()},
     "operator": {variable for variable, _, _ in operator_settings.fields()},
-    "node": {f"{PREFIX}{name}".upper() for name in NodeSettings.model_fields},
+    "lingua-node": {f"{PREFIX}{name}".upper() for name in NodeSettings.model_fields},
     "test": {"LINGUA_URL", "LINGUA_TOKEN"},
     "valkey": set(),
     "fleet": set(),

@@ -218,10 +218,17 @@ def pods(bodies: list[Body]) -> Iterator[tuple[str, Body]]:
                 body["spec"]["template"]["spec"]["volumes"].append(volume)
             yield where, body["spec"]["template"]
     for fleet in fleets(bodies):
-        template = fleet["spec"]["template"]["spec"]["workload"]["podTemplate"]
-        # The operator adds this label, and the policies go by it.
-        labels = {**template["metadata"]["labels"], "lingua.dev/node-id": "speech.a"}
-        yield f"TranslationFleet/{fleet['metadata']['name']}", {**template, "metadata": {"labels": labels}}
+        yield f"TranslationFleet/{fleet['metadata']['name']}", node_pod(fleet)
+
+
+def node_pod(fleet: Body) -> Body:
+    """Let the operator's own code make a pod of a node of a fleet."""
+    from lingua_operator.pods import build_pod
+    from lingua_operator.resource import parse_node
+
+    metadata = {"name": "a", "namespace": fleet["metadata"]["namespace"], "uid": "u", "generation": 1}
+    node = parse_node({"metadata": metadata, "spec": fleet["spec"]["template"]["spec"]})
+    return build_pod(node, 0, "ws://schedulers:5010/ws/node")
 
 
 def environment(pod: Body) -> dict[str, Body]:
