@@ -135,8 +135,8 @@ async def declare(store: Store, declaration: Declaration, replaces: str | None =
         if outcome == "moved":
             seen = await nodes.get(store, declaration.node_id)
         elif outcome == "unlisted":
-            await pools.list_class(store, declaration.capability)
-            await pools.list_class(store, capability)
+            await pools.list_class(store, declaration.capability, declaration.node_id)
+            await pools.list_class(store, capability, declaration.node_id)
         else:
             raise StoreFault(f"an outcome nobody knows: {outcome}")
     raise StoreFault(f"{declaration.node_id} could not be declared: it changes again and again")

@@ -109,6 +109,12 @@ class DeclarationApart(StateError):
     code = "declaration_apart"
 
 
+class ClassesRefused(StateError):
+    """The capability is new, and too many are known or its node brought too many lately; nothing was changed."""
+
+    code = "classes_refused"
+
+
 class PairingCodeWrong(StateError):
     """No class of nodes has this pairing code."""
 

@@ -107,6 +107,10 @@ class Keys:
         """zset: the jobs that wait for this node alone, because it holds their turn; score as in the pair's queue."""
         return f"{self.root}node:{node_id}:waiting"
 
+    def node_classes(self, node_id: str) -> str:
+        """string: how many new classes a node brought lately. TTL."""
+        return f"{self.root}node:{node_id}:classes"
+
     def nodes_all(self) -> str:
         """set: every known node."""
         return f"{self.root}nodes:all"

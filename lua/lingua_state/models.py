@@ -127,6 +127,16 @@ class Capability:
 
 
 @dataclass(frozen=True, slots=True)
+class ClassBounds:
+    """How many classes of nodes there may be: known at once, and new ones of one node within ``window_ms``; 0: any
+    number."""
+
+    total: int = 0
+    per_node: int = 0
+    window_ms: int = 600_000
+
+
+@dataclass(frozen=True, slots=True)
 class NodeRegistration:
     """What a node says when it joins.
 
@@ -151,6 +161,7 @@ class NodeRegistration:
     version: str = ""
     document: dict[str, Any] = field(default_factory=dict)
     slow_start_ms: int = 20_000
+    bounds: ClassBounds = ClassBounds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +179,7 @@ class NodeBeat:
     capability: Capability | None = None
     declaration: Declaration | None = None
     resources: dict[str, float] = field(default_factory=dict)
+    bounds: ClassBounds = ClassBounds()
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,9 @@ async def register(store: Store, registration: NodeRegistration) -> Registered:
     What a declared node says of itself counts within its declaration alone.
 
     :raises Redeclared: its declaration is not the one given; nothing was changed.
-    :raises DeclarationApart: nothing that it can do is declared. :raises ValueError: capacity or lease below 1.
+    :raises DeclarationApart: nothing that it can do is declared.
+    :raises ClassesRefused: it is of a new class that would be one too many.
+    :raises ValueError: capacity or lease below 1.
     """
     if registration.capacity < 1 or registration.lease_ms < 1:
         raise ValueError("capacity and lease_ms are at least 1")
@@ -45,7 +47,7 @@ async def register(store: Store, registration: NodeRegistration) -> Registered:
         if outcome == "lost":
             lost += to_lost(rest[0])
         elif outcome == "unlisted":
-            await pools.list_class(store, bounded.capability)
+            await pools.list_class(store, bounded.capability, bounded.node_id, bounded.bounds)
         elif outcome == "redeclared":
             raise Redeclared(f"{registration.node_id} is declared otherwise by now")
         else:
@@ -57,6 +59,7 @@ async def heartbeat(store: Store, beat: NodeBeat) -> Beaten:
     """Renew a node's lease and note how it is; never brings back one that was taken out.
 
     :raises Redeclared: its declaration is not the one given; nothing was changed.
+    :raises ClassesRefused: it is of a new class that would be one too many; nothing was changed.
     """
     capability = beat.capability
     if capability and beat.declaration:
@@ -64,7 +67,7 @@ async def heartbeat(store: Store, beat: NodeBeat) -> Beaten:
         beat = replace(beat, ready=beat.ready and bool(capability.pairs()))
     outcome, *rest = await _beat(store, beat, capability)
     if outcome == "unlisted" and capability:
-        await pools.list_class(store, capability)
+        await pools.list_class(store, capability, beat.node_id, beat.bounds)
         outcome, *rest = await _beat(store, beat, capability)
     if outcome == "redeclared":
         raise Redeclared(f"{beat.node_id} is declared otherwise by now")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from lingua_state.errors import ClassesRefused
 from lingua_state.keys import PAIRED, pairing_scope
-from lingua_state.models import AUTO, Capability, Pair, PairSummary, PoolSummary
+from lingua_state.models import AUTO, Capability, ClassBounds, Pair, PairSummary, PoolSummary
 from lingua_state.wants import Want, read_want, scopes_of
 
 if TYPE_CHECKING:
@@ -21,15 +22,27 @@ _PART = 500
 _SAMPLE = 256
 #: How long a class without a node stays listed: a node that comes back soon costs nothing.
 IDLE_MS = 60_000
+#: For what a person declares.
+UNBOUNDED = ClassBounds()
 
 
-async def list_class(store: Store, capability: Capability) -> None:
-    """List a class under each pair it serves; known pairs cost the same again, so call it only for a new class."""
+async def list_class(store: Store, capability: Capability, node_id: str, bounds: ClassBounds = UNBOUNDED) -> None:
+    """List a class under each pair it serves; known pairs cost the same again, so call it only for a new class.
+
+    :param node_id: the node that brings it. :raises ClassesRefused: it would be more than the bounds allow.
+    """
     names = pair_names(capability)
-    keys = [store.keys.pool_def(capability.pool_id), store.keys.pools_all()]
+    keys = [store.keys.pool_def(capability.pool_id), store.keys.pools_all(), store.keys.node_classes(node_id)]
     for part, last in _parts(names):
-        args: list[Word] = [store.keys.root, capability.pool_id, capability.canonical(), 1 if last else 0, *part]
-        await store.scripts.run("class_list", keys, args)
+        args: list[Word] = [
+            store.keys.root, capability.pool_id, capability.canonical(), 1 if last else 0, bounds.total,
+            bounds.per_node, bounds.window_ms, *part,
+        ]  # fmt: skip
+        outcome, *rest = await store.scripts.run("class_list", keys, args)
+        if outcome == "classes_full":
+            raise ClassesRefused(f"{rest[0]} kinds of nodes are known, and no more may be")
+        if outcome == "classes_limited":
+            raise ClassesRefused(f"the node changed what it can do too often; it may again in {rest[0]} ms")
 
 
 async def retire(store: Store, pool_id: str, idle_ms: int = IDLE_MS) -> bool:

@@ -168,12 +168,21 @@ class NodesSettings(_Group):
     """Node connections (``LINGUA_NODES_...``; ``LINGUA_NODE_...`` are the reference node's own)."""
 
     limit: Count = 2_000
+    admission: Literal["open", "declared"] = "open"
+    """Which nodes may come in: `open`, also those that no TranslationNode declares; `declared`, no others."""
     heartbeat_ms: Milliseconds = 15_000
     lease_ms: Milliseconds = 45_000
     fast_heartbeat_ms: Milliseconds = 5_000
     fast_lease_ms: Milliseconds = 15_000
     capacity: Count = 4
     """Jobs at once for a node that does not say how many it can take."""
+    classes: Count = 5_000
+    """Kinds of nodes (by languages and access) that may be known at once; nodes of a new kind are refused then. One
+    without a node is forgotten after a minute."""
+    new_classes: Count = 30
+    """New kinds that one node may become within ten minutes, over however many connections."""
+    changes: Count = 20
+    """Registrations and changes of languages of one connection within a minute; more are not followed."""
     cpu_percent: Percent = 0.0
     """Off: a node that works on its processors is at 100 % when all is well, and its capacity bounds its work."""
     gpu_percent: Percent = 95.0
@@ -243,6 +252,9 @@ class AuthSettings(_Group):
     tenant_claim: str = "tenant"
     node_secret: SecretStr = SecretStr("")
     node_tokens: str = ""
+    """A file of `name token` lines. The name is the node id that the token is good for; `lab-*`: all that begin so."""
+    token_review: bool = False
+    """Let nodes that are declared with a service account in by its token, which the Kubernetes API server reviews."""
     origins: str = ""
     """Origins of web pages that may connect, with commas between."""
     pairing_tries: Count = 10

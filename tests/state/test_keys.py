@@ -37,6 +37,7 @@ NAMES: dict[str, tuple[Callable[[Keys], str], str | None]] = {
     "node:n1": (lambda k: k.node("n1"), "node_key(root, 'n1')"),
     "node:n1:jobs": (lambda k: k.node_jobs("n1"), "node_jobs_key(root, 'n1')"),
     "node:n1:waiting": (lambda k: k.node_waiting("n1"), "node_waiting_key(root, 'n1')"),
+    "node:n1:classes": (lambda k: k.node_classes("n1"), None),
     "nodes:all": (lambda k: k.nodes_all(), "nodes_all_key(root)"),
     "nodes:lease": (lambda k: k.nodes_lease(), "nodes_lease_key(root)"),
     "nodes:declared": (lambda k: k.nodes_declared(), "nodes_declared_key(root)"),

@@ -3,9 +3,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from kit.state import EN_ES, ES_EN, assign, begin, can, join, want
+import pytest
+
+from kit.state import EN_ES, ES_EN, assign, beat, begin, can, join, want
 from lingua_state import dispatch, nodes, pools
-from lingua_state.models import Capability, Pair
+from lingua_state.errors import ClassesRefused
+from lingua_state.models import Capability, ClassBounds, Pair
+from lingua_state.sweep import sweep
 
 if TYPE_CHECKING:
     from lingua_state.client import Store
@@ -120,3 +124,34 @@ async def test_who_waits_is_told_oldest_first(store: Store) -> None:
     rows = await pools.waiting_depths(store)
     assert {name: depth for name, depth, _ in rows} == {"en:es": 2, "es:en": 1}
     assert all(0 <= wait_ms < 60_000 for _, _, wait_ms in rows)
+
+
+async def test_a_node_lists_only_so_many_new_classes_and_known_ones_at_will(store: Store) -> None:
+    bounds = ClassBounds(per_node=3)
+    for number in range(3):
+        await join(store, "n1", can(f"x{number}"), bounds=bounds)
+    with pytest.raises(ClassesRefused):
+        await join(store, "n1", can("x3"), bounds=bounds)
+    with pytest.raises(ClassesRefused):
+        await beat(store, "n1", capability=can("x4"), bounds=bounds)
+    await join(store, "n1", can("x0"), bounds=bounds)
+    await join(store, "n2", can("x3"), bounds=bounds)
+    assert {pool.capability.asr for pool in await pools.pools(store)} == {("x0",), ("x1",), ("x2",), ("x3",)}
+
+
+async def test_only_so_many_classes_are_known_and_the_idle_ones_make_room(store: Store) -> None:
+    bounds = ClassBounds(total=2)
+    await join(store, "n1", can("x1"), bounds=bounds)
+    await join(store, "n2", can("x2"), bounds=bounds)
+    with pytest.raises(ClassesRefused):
+        await join(store, "n3", can("x3"), bounds=bounds)
+    await nodes.offline(store, "n1", "n1.1")
+    await sweep(store, idle_ms=0)
+    await join(store, "n3", can("x3"), bounds=bounds)
+
+
+async def test_a_sweep_retires_many_idle_classes(store: Store) -> None:
+    for number in range(8):
+        await join(store, "n1", can(f"x{number}"))
+    await sweep(store, idle_ms=0)
+    assert len(await pools.pools(store)) == 1

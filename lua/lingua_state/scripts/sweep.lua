@@ -121,7 +121,7 @@ for i = 6, #KEYS do
   redis.call("ZREMRANGEBYSCORE", KEYS[i], "-inf", c.now - ARGV[7])
   redis.call("ZREMRANGEBYRANK", KEYS[i], 0, -1 - ARGV[6])
 end
-local idle = redis.call("ZRANGEBYSCORE", KEYS[4], 1, c.now - ARGV[8], "LIMIT", 0, 1)
+local idle = redis.call("ZRANGEBYSCORE", KEYS[4], 1, c.now - ARGV[8], "LIMIT", 0, 10)
 local more = (#due == limit or #leases == limit or left > 0 or #c.lost >= limit) and 1 or 0
 for _, text in ipairs(redis.call("LPOP", KEYS[5], limit) or {}) do
   local notice = cjson.decode(text)

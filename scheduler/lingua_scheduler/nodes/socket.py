@@ -14,7 +14,8 @@ from lingua_scheduler.nodes.link import NodeLink
 from lingua_scheduler.nodes.member import Member, Replaced, close_of
 from lingua_scheduler.nodes.profile import node_profile
 from lingua_scheduler.pump import Pump
-from lingua_state.errors import StateError
+from lingua_scheduler.tokens import AuthError
+from lingua_state.errors import DeclarationApart, StateError
 from lingua_wire import codec
 from lingua_wire.catalogue import Direction
 from lingua_wire.codes import CloseCode, ErrorCode
@@ -47,7 +48,7 @@ async def serve_node(request: web.Request) -> web.WebSocketResponse:
     :raises AuthError: its credential is refused, before the upgrade. :raises WireError: there is no room.
     """
     scheduler = request.app[HANDLE]
-    identity = scheduler.auth.node(request.headers)
+    identity = scheduler.auth.node(request.headers, takes_declared=scheduler.gate.takes_declared)
     if scheduler.draining:
         raise WireError(ErrorCode.DRAINING, "this instance is going away")
     if len(scheduler.nodes) >= scheduler.settings.nodes.limit:
@@ -143,7 +144,9 @@ class NodeConnection:
     async def _register(self, message: NodeRegister) -> None:
         scheduler = self._scheduler
         profile = node_profile(message.extensions, scheduler.settings.nodes)
-        member = self._member or Member(scheduler.store, scheduler.carrier, scheduler.settings.nodes, profile)
+        member = self._member or Member(
+            scheduler.store, scheduler.carrier, scheduler.settings.nodes, profile, scheduler.gate
+        )
         before = member.node_id
         if before and message.node_id not in (None, before):
             raise WireError(ErrorCode.NODE_ID_CONFLICT, "node_id: this connection is another node's")
@@ -152,12 +155,13 @@ class NodeConnection:
             link = NodeLink("", member.incarnation, profile, scheduler.carrier, scheduler.metrics, self._limit)
             link.pump = self._pump
         try:
+            # Who may not come in must not push another connection out of the hub.
+            link.node_id = await member.admit(message, self._identity)
             # The link is in the hub before the store can choose the node: a waiting job may come at once.
-            link.node_id = member.name(message, self._identity)
             scheduler.nodes.add(link, member)
             self._link, self._member = link, member
-            await member.register(message, self._identity)
-        except StateError as error:
+            await member.register()
+        except (AuthError, StateError) as error:
             raise close_of(error) from error
         self._acknowledge(member, link)
 
@@ -192,6 +196,12 @@ class NodeConnection:
         except Replaced:
             self._reason = "replaced"
             await self._pump.close(CloseCode.REPLACED, "a newer connection holds this node")
+        except WireError as error:
+            self._registered().complain(error)
+        except (AuthError, DeclarationApart) as error:
+            # What can't be told just now is asked again with the next heartbeat.
+            if error.code != ErrorCode.SCHEDULER_DEPENDENCY_DOWN:
+                await self._registered().dismiss(close_of(error))
         except StateError as error:
             self._scheduler.metrics.store_errors.of(error.code).inc()
         if member.status is not before:
@@ -218,7 +228,7 @@ class NodeConnection:
                     await self._socket.send_str(codec.encode_text(told))
             except (TimeoutError, ConnectionError, RuntimeError):
                 pass
-        await self._pump.close(close, error.code)
+        await self._pump.close(close, f"{error.code}: {error.message}")
 
     async def _leave(self) -> None:
         if self._beating is not None:
@@ -230,7 +240,8 @@ class NodeConnection:
 
     def _why(self) -> str:
         half_open = isinstance(self._socket.exception(), TimeoutError)
-        return "half_open" if half_open else self._reason
+        ended = self._link.left if self._link is not None else ""
+        return "half_open" if half_open else ended or self._reason
 
     @property
     def _limit(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -212,3 +214,28 @@ async def test_speech_without_end_is_cut_off(scheduler: SchedulerProcess, bystan
         failed = await client.outcome(index)
         assert (failed["type"], failed["code"]) == ("utterance_failed", "NODE_UNAVAILABLE")
     assert bystander.is_open
+
+
+async def test_a_node_that_changes_its_languages_all_the_time_is_not_followed_and_told_why(
+    scheduler: SchedulerProcess, bystander: Client
+) -> None:
+    async with a_node(scheduler, EXTENSIONS) as node:
+        for one, two in product("abcdefg", repeat=2):
+            languages = {"asr_languages": [f"x{one}{two}"], "semantic_languages": ["es"]}
+            await node.beat(language_capabilities=languages)
+            await asyncio.sleep(0.02)  # one that comes while the one before is told to the store is left out
+        await eventually(lambda: node.all("error"))
+        assert {error["code"] for error in node.all("error")} == {"RATE_LIMITED"}
+        pools = scheduler.ask("/api/v1/pools")[1]["pools"]
+        assert len([pool for pool in pools if pool["languages"]["hears"][0].startswith("x")]) <= 20
+        assert scheduler.ask(f"/api/v1/nodes/{node.node_id}")[1]["status"] == "ready"
+
+
+async def test_a_node_that_registers_all_the_time_stays_what_it_was(
+    scheduler: SchedulerProcess, bystander: Client
+) -> None:
+    async with a_node(scheduler, EXTENSIONS) as node:
+        for _ in range(25):
+            await node.say(node.registration())
+        await eventually(lambda: node.all("error"))
+        assert {error["code"] for error in node.all("error")} == {"RATE_LIMITED"}

@@ -58,6 +58,7 @@ def _languages(query: ExplainQuery) -> tuple[str, ...]:
 ENDPOINTS = (
     Endpoint(
         "GET", "/api/v1/explain", explain, "cluster", "Which node would be chosen, and why not the others",
-        query=ExplainQuery, answer=ExplainAnswer, errors=(ErrorCode.STORE_UNAVAILABLE, ErrorCode.INVALID_PAIRING_CODE, ErrorCode.RATE_LIMITED),
+        query=ExplainQuery, answer=ExplainAnswer,
+        errors=(ErrorCode.STORE_UNAVAILABLE, ErrorCode.INVALID_PAIRING_CODE, ErrorCode.RATE_LIMITED),
     ),
 )  # fmt: skip
