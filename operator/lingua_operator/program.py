@@ -13,7 +13,7 @@ import socket
 import threading
 import uuid
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import kopf
 
@@ -116,6 +116,8 @@ class Operator:
             registry=registry,
             settings=kopf_settings(self._settings),
             standalone=True,
+            # Left to itself kopf asks for the user's name, and a pod's user has none.
+            identity=cast("Any", socket.gethostname()),
             clusterwide=not namespaces,
             namespaces=namespaces,
             stop_flag=self._stop,

@@ -87,10 +87,10 @@ class Release:
         await run("kubectl", "delete", "namespace", self.kube.namespace, "--ignore-not-found", within_s=240)
 
     async def _helm(self, verb: str, *options: str, values_: Values) -> None:
-        place = ("-n", self.kube.namespace, "--wait", "--timeout", "5m")
+        place = ("-n", self.kube.namespace, "--wait", "--timeout", "3m")
         command = ("helm", verb, self.name, str(CHART), *place, *options, "-f", "-")
         try:
-            await run(*command, stdin=json.dumps(values_), within_s=330)
+            await run(*command, stdin=json.dumps(values_), within_s=200)
         except CommandFailed as failed:
             raise CommandFailed(f"{failed}\n{await self.kube.overview()}") from None
 
