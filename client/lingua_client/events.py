@@ -116,11 +116,44 @@ class Backpressure:
 
 @dataclass(frozen=True, slots=True)
 class GoingAway:
-    """The instance will close the session by ``deadline_ms`` from now; connect again after ``reconnect_after_ms``."""
+    """The instance will close the connection by ``deadline_ms`` from now.
+
+    A session that can be resumed moves by itself after ``reconnect_after_ms``, and tells so (:class:`Resumed`).
+    """
 
     reason: str
     deadline_ms: int
     reconnect_after_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnecting:
+    """The connection was lost; the library connects again by itself. Audio may go on being sent: it is kept."""
+
+    code: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The session goes on over a new connection, after ``gap_ms`` without one.
+
+    ``lost_ms`` of audio were spoken meanwhile and are lost: more than the library keeps. Mostly 0.
+    """
+
+    gap_ms: float = 0.0
+    lost_ms: float = 0.0
+    instance_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """The session could not be resumed. A fresh one took its place, and what had no outcome was sent to it again."""
+
+    session_id: str
+    gap_ms: float = 0.0
+    lost_ms: float = 0.0
+    instance_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,5 +175,8 @@ Event = (
     | Notice
     | Backpressure
     | GoingAway
+    | Reconnecting
+    | Resumed
+    | Renewed
     | Closed
 )

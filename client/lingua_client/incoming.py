@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lingua_client import events
+from lingua_client.position import Position
 from lingua_client.speech import to_pcm16
 from lingua_wire import session_messages as wire
 from lingua_wire.audio import decode_base64
@@ -34,17 +35,40 @@ class Incoming:
     ledger: Ledger
     ring: Ring
     outgoing: Outgoing
+    position: Position = field(default_factory=Position)
     last_error: tuple[str, str] | None = None
     _highest: int = 0
     _origins: dict[int, int] = field(default_factory=dict)
+    _told_cuts: set[int] = field(default_factory=set)
     _cuts: dict[int, wire.UtteranceFinalized] = field(default_factory=dict)
     _spoken: dict[int, tuple[wire.TranslationResult, bytearray]] = field(default_factory=dict)
 
     def message(self, message: Message) -> list[events.Event]:
         """Give the events that a message makes; most make one or none."""
+        if not self.position.is_new(getattr(message, "seq", None)):
+            return []
         self._highest = max(self._highest, getattr(message, "utterance_index", None) or 0)
         reader = _READERS.get(type(message))
-        return reader(self, message) if reader else []
+        told = reader(self, message) if reader else []
+        if not (isinstance(message, wire.TranslationResult) and message.audio_follows):
+            self._saw(message)
+        return told
+
+    def goes_on_at(self, utterance_index: int) -> None:
+        """Go on after a resume: what was cut from this index on will be cut again."""
+        self._highest = max(self._highest, utterance_index)
+        self._cuts = {index: cut for index, cut in self._cuts.items() if index < utterance_index}
+        self._spoken.clear()
+
+    def failed(self, message: wire.UtteranceFailed) -> None:
+        """Note a failure that was acted on."""
+        self._saw(message)
+
+    def _saw(self, message: Message) -> None:
+        is_outcome = isinstance(message, wire.TranslationResult | wire.MissingResult | wire.UtteranceFailed)
+        index = getattr(message, "utterance_index", None) if is_outcome else None
+        self.position.saw(getattr(message, "seq", None), getattr(message, "consumed", None), index)
+        self.outgoing.done_below(self.position.sample)
 
     def frame(self, frame: Frame) -> list[events.Event]:
         """Take speech that a result announced; the result is given with its last frame."""
@@ -56,7 +80,9 @@ class Incoming:
         if not frame.last:
             return []
         del self._spoken[frame.index]
-        return self._result(result, bytes(speech))
+        told = self._result(result, bytes(speech))
+        self._saw(result)
+        return told
 
     def audio_of(self, failed: wire.UtteranceFailed) -> bytes | None:
         """Give the audio the service asks for again; None: it does not ask, asks too often, or it is no longer held."""
@@ -72,10 +98,10 @@ class Incoming:
         """Give the index under which the user knows an utterance that may have been sent again."""
         return self._origins.get(utterance_index, utterance_index)
 
-    def index_for_again(self, failed: wire.UtteranceFailed) -> int:
+    def index_for_again(self, utterance_index: int) -> int:
         """Choose a free index for an utterance that is sent again; its outcome will be told under the first one."""
-        self._highest = max(self._highest, failed.utterance_index) + _UNHEARD
-        self._origins[self._highest] = self.origin(failed.utterance_index)
+        self._highest = max(self._highest, utterance_index) + _UNHEARD
+        self._origins[self._highest] = self.origin(utterance_index)
         return self._highest
 
     def _result(self, message: wire.TranslationResult, speech: bytes) -> list[events.Event]:
@@ -125,7 +151,12 @@ class Incoming:
             del self._cuts[next(iter(self._cuts))]
         if message.utterance_index in self._origins:
             return []
+        if not message.continues:
+            self.outgoing.cut_at(message.end_ms * 16)
         self.ledger.finalized(message.utterance_index, message.client_utterance_id)
+        if message.utterance_index in self._told_cuts:
+            return []
+        self._told_cuts.add(message.utterance_index)
         span = (message.start_ms, message.end_ms, message.continues)
         return [events.Finalized(message.utterance_index, message.reason.value, *span, job_id=message.job_id or "")]
 
@@ -153,6 +184,8 @@ class Incoming:
 
     def _on_audio_ack(self, message: wire.AudioAck) -> list[events.Event]:
         self.outgoing.received, self.outgoing.consumed = message.received, message.consumed
+        self.position.saw(None, message.consumed)
+        self.outgoing.done_below(message.consumed)
         self.ring.drop_below(message.consumed)
         return []
 

@@ -7,6 +7,10 @@ exactly. A service that does not is asked less: each finalize of heard audio is 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 @dataclass(slots=True)
@@ -28,6 +32,20 @@ class Ledger:
     def owed(self) -> int:
         """Count what is owed."""
         return len(self._asked) + len(self._open) + max(0, self._unreported)
+
+    @property
+    def unanswered(self) -> frozenset[str]:
+        """Name the finalizes whose report did not come."""
+        return frozenset(self._asked)
+
+    def goes_on_at(self, utterance_index: int, unanswered: Collection[str]) -> None:
+        """Go on after a resume: what was cut from this index on is cut again, and only these finalizes are sent again.
+
+        :param unanswered: names of finalizes that are still to be answered.
+        """
+        self._open = {index for index in self._open if index < utterance_index}
+        if self.reports:
+            self._asked &= set(unanswered)
 
     def finalize_sent(self, client_id: str) -> None:
         """Note that the end of an utterance was sent, under this client's own id."""

@@ -1,6 +1,6 @@
 """One open socket to a scheduler: messages and frames in and out, every failure one of this package's errors.
 
-What must not be here: what messages mean. A later resume opens a second link for the same session.
+What must not be here: what messages mean. A resume opens a second link for the same session.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from lingua_wire.fields import Message
 
 _HANDSHAKE_S = 10.0
-_PING_S = 20.0
+#: A connection that answers no ping for half of this is lost. Short, since audio is kept for half a minute only.
+_PING_S = 6.0
 
 
 class Link:
@@ -93,21 +94,26 @@ async def open_link(address: Address, token: str | None, timeout_s: float) -> Li
     deadline = time.monotonic() + timeout_s
     for attempt in range(1, 1_000_000):
         try:
-            return await _open_once(address, token)
+            return await open_once(address, token)
         except (CannotReachError, NoCapacityError) as trouble:
-            wait_s = _wait_s(trouble, attempt)
+            wait_s = wait_before(trouble, attempt)
             if time.monotonic() + wait_s > deadline:
                 raise
             await asyncio.sleep(wait_s)
     raise AssertionError("unreachable")
 
 
-def _wait_s(trouble: LinguaError, attempt: int) -> float:
+def wait_before(trouble: LinguaError, attempt: int) -> float:
+    """Choose how long to wait before the next try: what the service asks for, and full jitter."""
     asked_s = trouble.retry_after_s if isinstance(trouble, NoCapacityError) else None
     return (asked_s or 0.0) + full_jitter_ms(attempt, random.random()) / 1000
 
 
-async def _open_once(address: Address, token: str | None) -> Link:
+async def open_once(address: Address, token: str | None) -> Link:
+    """Open a socket.
+
+    :raises CannotReachError: nobody answered. :raises RefusedError: the service said no.
+    """
     headers = {"Authorization": f"Bearer {token}"} if token else None
     http = aiohttp.ClientSession()
     try:

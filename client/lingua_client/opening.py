@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lingua_client.address import Address
 
 _ACK_S = 15.0
+Awaited = TypeVar("Awaited", bound=Message)
 
 
 def session_init(
@@ -82,22 +83,43 @@ async def open_session(
     :raises RefusedError: the session was refused.
     """
     link = await open_link(address, token, timeout_s)
+    return link, await greet(link, init)
+
+
+async def greet(link: Link, init: wire.SessionInit) -> wire.SessionInitAck:
+    """Open a session, or go on with one, over an open socket; the socket is closed if that fails.
+
+    :raises CannotReachError: nobody acknowledges.
+    :raises LinguaError: the session was refused.
+    """
     try:
         async with asyncio.timeout(_ACK_S):
             await link.send(init)
-            return link, await _acknowledgement(link)
+            return await _awaited(link, wire.SessionInitAck)
     except TimeoutError as trouble:
         await link.close()
-        raise CannotReachError("CANNOT_REACH", f"{address.http} did not acknowledge the session") from trouble
+        raise CannotReachError("CANNOT_REACH", "the service did not acknowledge the session") from trouble
     except BaseException:
         await link.close()
         raise
 
 
-async def _acknowledgement(link: Link) -> wire.SessionInitAck:
+async def resumed(link: Link) -> wire.SessionResumed:
+    """Wait for where the session goes on, after its acknowledgement.
+
+    :raises LinguaError: the connection is lost again, or nothing comes.
+    """
+    try:
+        async with asyncio.timeout(_ACK_S):
+            return await _awaited(link, wire.SessionResumed)
+    except TimeoutError as trouble:
+        raise CannotReachError("CANNOT_REACH", "the service did not say where the session goes on") from trouble
+
+
+async def _awaited(link: Link, kind: type[Awaited]) -> Awaited:
     last_error: tuple[str, str] | None = None
     while (received := await link.receive()) is not None:
-        if isinstance(received, wire.SessionInitAck):
+        if isinstance(received, kind):
             return received
         if isinstance(received, wire.Error):
             last_error = (received.code, received.message)

@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from lingua_client.errors import AudioError
-from lingua_client.sources import SAMPLE_RATE
+from lingua_client.errors import AudioError, LinguaError
+from lingua_client.replay import End, Track, Whole
+from lingua_client.sources import CHUNK_BYTES, SAMPLE_RATE
 from lingua_wire import frames
 from lingua_wire import session_messages as wire
 from lingua_wire.audio import AudioFormat, encode_base64
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 
     from lingua_client.ledger import Ledger
     from lingua_client.link import Link
+    from lingua_client.replay import Step
     from lingua_client.ring import Ring
     from lingua_client.settings import SessionSettings
+    from lingua_wire.fields import Message
 
 #: Audio that may be on its way beyond what the service has confirmed to hold.
 _WINDOW_SAMPLES: Final = 8 * SAMPLE_RATE
@@ -30,6 +33,8 @@ _WINDOW_SAMPLES: Final = 8 * SAMPLE_RATE
 _FRAME_PCM_BYTES: Final = FRAME_BYTES - frames.HEADER_BYTES
 #: Sending times are kept for this many chunks, enough for the longest utterance and its result.
 _KEPT_TIMES: Final = 2000
+#: A connection that takes nothing for so long is lost.
+_SEND_S: Final = 10.0
 #: What a lost utterance sent again repeats of the session's own settings.
 _LANGUAGES: Final = {"src_lang", "tgt_lang", "mode", "lang_a", "lang_b", "auto_langs", "dialect", "pipeline"}
 
@@ -48,7 +53,11 @@ class Outgoing:
     ) -> None:
         self.received = 0
         self.consumed = 0
-        self._link = link
+        self.renumber: Callable[[int], int] = int
+        self._link: Link | None = link
+        self._track = Track()
+        self._update: dict[str, Any] = {}
+        self._resumable = Extension.RESUME in extensions
         self._session_id = session_id
         self._init = init
         self._binary = Extension.BINARY_AUDIO in extensions
@@ -71,20 +80,17 @@ class Outgoing:
         sent_s = next((at for end, at in self._sent_times if end >= sample), None)
         return (time.monotonic() - sent_s) * 1000 if sent_s is not None else 0.0
 
+    @property
+    def held_sample(self) -> int:
+        """Give the first sample that can still be sent."""
+        return self._ring.start
+
     async def audio(self, pcm: bytes) -> None:
-        """Send PCM16."""
+        """Send PCM16; without a connection it is kept to be sent later."""
         async with self._lock:
             self._ring.append(pcm)
             self._sent_times.append((self._ring.end, time.monotonic()))
-            seq = self._next_seq()
-            if self._binary:
-                frame = frames.pack(frames.Kind.CLIENT_AUDIO, pcm, seq=seq, samples=len(pcm) // 2)
-                await self._link.send_frame(frame)
-            else:
-                payload = encode_base64(pcm)
-                await self._link.send(
-                    wire.AudioChunk(session_id=self._session_id, seq=seq, is_final=False, payload=payload)
-                )
+            await self._put(self._audio(pcm))
 
     async def end_of_utterance(self) -> None:
         """End the utterance being spoken; without audio since the last end nothing is sent."""
@@ -95,20 +101,91 @@ class Outgoing:
             self._finalizes += 1
             name = f"u{self._finalizes}"
             self._ledger.finalize_sent(name)
-            end = wire.AudioChunk(
-                session_id=self._session_id,
-                seq=self._next_seq(),
-                is_final=True,
-                payload="",
-                client_utterance_id=name if self._ledger.reports else None,
-            )
-            await self._link.send(end)
+            self._track.ended(self._ring.end, name)
+            await self._put(self._end(name))
 
     async def again(self, failed: wire.UtteranceFailed, pcm: bytes, utterance_index: int) -> None:
         """Send a lost utterance once more, whole, as the utterance ``utterance_index``.
 
         Its samples count as new ones of the session's audio, so they go into the ring as well.
         """
+        async with self._lock:
+            start = self._ring.end
+            self._ring.append(pcm)
+            self._finalized_at = self._ring.end
+            self._track.whole(Whole(start, self._ring.end, utterance_index, failed))
+            await self._put(*self._whole(failed, pcm, utterance_index))
+
+    async def update(self, changes: dict[str, Any]) -> None:
+        """Change settings from the next utterance on."""
+        async with self._lock:
+            self._update |= {name: value for name, value in changes.items() if value is not None}
+            await self._put(wire.SessionUpdate(session_id=self._session_id, **changes))
+
+    async def say(self, message: Message) -> None:
+        """Send what is of no use later; without a connection it is left out."""
+        await self._put(message)
+
+    def cut_at(self, sample: int) -> None:
+        """Note where the service cut, so that audio sent again is cut there again."""
+        at = self._ring.boundary(sample)
+        if at is not None:
+            self._track.ended(at)
+
+    def done_below(self, sample: int) -> None:
+        """Note that all audio before ``sample`` has its outcome."""
+        self._track.forget_below(sample)
+
+    def hold(self) -> int:
+        """Send nothing more over the connection; return the first sample that is not sent over it."""
+        self._link = None
+        return self._ring.end
+
+    async def go_on(self, link: Link, session_id: str, sample: int) -> None:
+        """Send again from ``sample`` on over a new connection, then whatever comes.
+
+        :raises LinguaError: that connection is lost too; nothing is lost with it.
+        """
+        async with self._lock:
+            self._link, self._session_id = link, session_id
+            if self._update:
+                await self._put(wire.SessionUpdate(session_id=session_id, **self._update))
+            start = max(sample, self._ring.start)
+            for step in self._track.steps(start, self._ring.end, self._ledger.unanswered):
+                await self._put(*self._step(step))
+
+    def answerable(self, sample: int) -> frozenset[str]:
+        """Name the finalizes that are sent again when the session goes on at ``sample``."""
+        steps = self._track.steps(max(sample, self._ring.start), self._ring.end, self._ledger.unanswered)
+        return frozenset(step.name for step in steps if isinstance(step, End))
+
+    def _step(self, step: Step) -> list[Message | bytes]:
+        if isinstance(step, End):
+            return [self._end(step.name)]
+        pcm = self._ring.read(step.start, step.end) or b""
+        if isinstance(step, Whole):
+            index = self.renumber(step.index)
+            self._track.whole(Whole(step.start, step.end, index, step.failed))
+            return self._whole(step.failed, pcm, index)
+        return [self._audio(pcm[at : at + CHUNK_BYTES]) for at in range(0, len(pcm), CHUNK_BYTES)]
+
+    def _audio(self, pcm: bytes) -> Message | bytes:
+        seq = self._next_seq()
+        if self._binary:
+            return frames.pack(frames.Kind.CLIENT_AUDIO, pcm, seq=seq, samples=len(pcm) // 2)
+        payload = encode_base64(pcm)
+        return wire.AudioChunk(session_id=self._session_id, seq=seq, is_final=False, payload=payload)
+
+    def _end(self, name: str) -> Message:
+        return wire.AudioChunk(
+            session_id=self._session_id,
+            seq=self._next_seq(),
+            is_final=True,
+            payload="",
+            client_utterance_id=name if name and self._ledger.reports else None,
+        )
+
+    def _whole(self, failed: wire.UtteranceFailed, pcm: bytes, utterance_index: int) -> list[Message | bytes]:
         framed = self._binary and len(pcm) <= _FRAME_PCM_BYTES
         message = wire.Utterance(
             **self._init.model_dump(include=_LANGUAGES),
@@ -122,13 +199,24 @@ class Outgoing:
             resend_of=failed.utterance_index,
             from_sample=failed.resend_from_sample,
         )
-        async with self._lock:
-            self._ring.append(pcm)
-            self._finalized_at = self._ring.end
-            await self._link.send(message)
-            if framed:
-                kind, samples = frames.Kind.CLIENT_UTTERANCE, len(pcm) // 2
-                await self._link.send_frame(frames.pack(kind, pcm, index=utterance_index, samples=samples, last=True))
+        if not framed:
+            return [message]
+        kind, samples = frames.Kind.CLIENT_UTTERANCE, len(pcm) // 2
+        return [message, frames.pack(kind, pcm, index=utterance_index, samples=samples, last=True)]
+
+    async def _put(self, *sent: Message | bytes) -> None:
+        """Send, if there is a connection. One that breaks is the reader's to notice: what is in the ring goes again."""
+        link = self._link
+        try:
+            for each in sent:
+                if link is not None and link is self._link:
+                    async with asyncio.timeout(_SEND_S if self._resumable else None):
+                        await (link.send_frame(each) if isinstance(each, bytes) else link.send(each))
+        except (LinguaError, TimeoutError):
+            if not self._resumable:
+                raise
+            if self._link is link:
+                self._link = None
 
     async def wait_for_room(self, progress: Progress, stalled: Callable[[], bool], settings: SessionSettings) -> None:
         """Hold the sender while the service is behind, at most ``hold_timeout_s``; then the oldest audio may be lost.
@@ -144,7 +232,7 @@ class Outgoing:
             raise AudioError("NO_READER", "events wait unread, so the session stands still")
 
     def _behind(self) -> bool:
-        unheld = self._ring.end - self.received
+        unheld = self._ring.end - self.received if self._link is not None else 0
         unconsumed = self._ring.end - self.consumed
         return unheld > _WINDOW_SAMPLES or unconsumed > self._ring.capacity_samples
 

@@ -45,6 +45,11 @@ class Ring:
             return None
         return b"".join(_overlap(at, chunk, first, end) for at, chunk in self._chunks)
 
+    def boundary(self, sample: int, near: int = 16) -> int | None:
+        """Find where a chunk ended at ``sample``, or up to ``near`` samples after it; None: none did."""
+        ends = (at + len(chunk) // BYTES_PER_SAMPLE for at, chunk in self._chunks)
+        return next((end for end in ends if sample <= end <= sample + near), None)
+
     def _first_chunk_end(self) -> int:
         at, chunk = self._chunks[0]
         return at + len(chunk) // BYTES_PER_SAMPLE

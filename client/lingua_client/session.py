@@ -14,25 +14,33 @@ from typing import TYPE_CHECKING, Self
 
 from lingua_client import address, opening, refusals
 from lingua_client.errors import AudioError, LinguaError, ProtocolError, SessionEndedError, TranslationFailedError
-from lingua_client.events import Backpressure, Closed, Event, Failed
+from lingua_client.events import Backpressure, Closed, Event, Failed, Reconnecting, Renewed, Resumed
 from lingua_client.inbox import Inbox
 from lingua_client.incoming import Incoming
 from lingua_client.ledger import Ledger
+from lingua_client.link import open_once, wait_before
 from lingua_client.outgoing import Outgoing, Progress
 from lingua_client.pacing import Pace, Pacer
+from lingua_client.recovery import Recovery, Return, is_lost
 from lingua_client.ring import Ring
 from lingua_client.settings import EXTENSIONS, SessionSettings
 from lingua_client.sources import SAMPLE_RATE, Source, chunks, default_pace
 from lingua_wire import frames
 from lingua_wire import session_messages as wire
+from lingua_wire.codes import CloseCode
 from lingua_wire.fields import Extension, Message, Mode
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from lingua_client.address import Address
     from lingua_client.link import Link
 
 _CLOSE_ACK_S = 5.0
+#: Events that come within this time are acknowledged together.
+_TOGETHER_S = 0.1
+#: Not an end: the session went on over another connection.
+_MOVED = SessionEndedError("MOVED", "the session goes on over another connection")
 
 
 @asynccontextmanager
@@ -56,8 +64,9 @@ async def connect(
     """
     chosen = settings or SessionSettings()
     init = opening.session_init(source, target, Mode(mode), extensions, chosen)
-    link, ack = await opening.open_session(address.parse(url), token, init, chosen.connect_timeout_s)
-    session = Session(link, ack, init, chosen)
+    place = address.parse(url)
+    link, ack = await opening.open_session(place, token, init, chosen.connect_timeout_s)
+    session = Session(link, ack, init, chosen, place, token)
     try:
         yield session
     except BaseException:
@@ -69,21 +78,38 @@ async def connect(
 class Session:
     """An open session, made by :func:`connect`. Iterate over it for events; one reader, one sender at a time."""
 
-    def __init__(self, link: Link, ack: wire.SessionInitAck, init: wire.SessionInit, settings: SessionSettings) -> None:
+    def __init__(
+        self,
+        link: Link,
+        ack: wire.SessionInitAck,
+        init: wire.SessionInit,
+        settings: SessionSettings,
+        place: Address,
+        token: str | None,
+    ) -> None:
         self.session_id = ack.session_id
         self.trace_id = ack.trace_id
+        self.instance_id = ack.instance_id or ""
         self.extensions = frozenset(ack.extensions or ())
         self._link = link
+        self._place = place
+        self._token = token
         self._settings = settings
         self._ledger = Ledger(reports=Extension.FINALIZE_REPORTS in self.extensions)
         ring = Ring(settings.ring_ms * SAMPLE_RATE // 1000)
         self._outgoing = Outgoing(link, ack.session_id, init, self.extensions, self._ledger, ring)
         self._incoming = Incoming(self._ledger, ring, self._outgoing)
+        self._outgoing.renumber = self._incoming.index_for_again
+        self._recovery = Recovery(place, token, init, self._incoming.position, lambda: ring.start)
+        self._recovery.took(ack)
         self._inbox = Inbox(settings.unread_events)
         self._progress = Progress()
+        self._turn = asyncio.Lock()
+        self._seen = asyncio.Event()
         self._closing = False
+        self._goodbye = False
         self._ended: LinguaError | None = None
-        self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._beat())]
+        self._tasks = [asyncio.create_task(duty) for duty in (self._live(), self._beat(), self._acknowledge())]
 
     async def send(self, pcm: bytes) -> None:
         """Send 16 kHz mono PCM16; waits while the service is behind (back-pressure).
@@ -140,15 +166,8 @@ class Session:
     ) -> None:
         """Change languages or cutting from the next utterance on; what is None stays as it is."""
         self._check_open()
-        await self._link.send(
-            wire.SessionUpdate(
-                session_id=self.session_id,
-                src_lang=source,
-                tgt_lang=target,
-                pause_ms=pause_ms,
-                vad_silence_ms=vad_silence_ms,
-            )
-        )
+        changes = {"src_lang": source, "tgt_lang": target, "pause_ms": pause_ms, "vad_silence_ms": vad_silence_ms}
+        await self._outgoing.update(changes)
 
     def __aiter__(self) -> Self:
         """Iterate over the events."""
@@ -185,18 +204,117 @@ class Session:
             await self._say_goodbye("abandoned")
         await self._shut()
 
-    async def _read(self) -> None:
-        """Read the socket to its end; the one task that changes what is known of the session."""
+    async def _live(self) -> None:
+        """Read to the end of the session, over as many connections as that takes."""
         try:
-            while (received := await self._link.receive()) is not None:
-                await self._take(received)
+            while self._may_come_back(ending := await self._read(self._link)):
+                await self._come_back(ending)
+            await self._over(ending)
         except LinguaError as trouble:
             await self._over(trouble)
         except Exception as bug:
             fault = ProtocolError("UNEXPECTED", f"a message could not be handled: {type(bug).__name__}")
             fault.__cause__ = bug
             await self._over(fault)
-        await self._over(refusals.from_close(self._link.close_code, self._incoming.last_error))
+
+    async def _read(self, link: Link) -> LinguaError:
+        """Read one connection until it ends or another takes its place; the one task that acts on what comes.
+
+        :returns: how it ended; code MOVED when the session goes on over another one.
+        :raises LinguaError: what came cannot be read.
+        """
+        while True:
+            received = await link.receive()
+            async with self._turn:
+                if link is not self._link:
+                    return _MOVED
+                if received is None:
+                    return refusals.from_close(link.close_code, self._incoming.last_error)
+                await self._take(received)
+
+    def _may_come_back(self, ending: LinguaError) -> bool:
+        if ending is _MOVED:
+            return True
+        able = self._recovery.ticket is not None and self._settings.resume_timeout_s > 0
+        code = self._link.close_code
+        replaced_by_us = code == CloseCode.REPLACED and self._recovery.uncertain
+        return able and not self._goodbye and self._ended is None and (is_lost(code) or replaced_by_us)
+
+    async def _come_back(self, ending: LinguaError) -> None:
+        """Connect again after a loss.
+
+        :raises LinguaError: that is not possible.
+        """
+        if ending is _MOVED:
+            return
+        lost_s = time.monotonic()
+        self._outgoing.hold()
+        await self._tell([Reconnecting(ending.code, ending.message)])
+        self._tasks.append(asyncio.create_task(self._link.close()))
+        async with self._turn:
+            back = await self._recovery.connect(self._settings.resume_timeout_s)
+            await self._go_on(back, lost_s)
+
+    async def _move(self, told: wire.GoingAway) -> None:
+        """Go on over another connection before this one is closed; the new one is open before the old one is left."""
+        await asyncio.sleep(told.reconnect_after_ms / 1000)
+        leaving, deadline_s = self._link, time.monotonic() + told.deadline_ms / 1000
+        for attempt in range(1, 1_000):
+            if self._link is not leaving or self._ended is not None or self._goodbye:
+                return
+            try:
+                await self._move_to(await open_once(self._place, self._token), leaving)
+            except LinguaError as trouble:
+                wait_s = wait_before(trouble, attempt)
+                if time.monotonic() + wait_s > deadline_s:
+                    return  # the connection is closed soon, and the session comes back as after any loss
+                await asyncio.sleep(wait_s)
+
+    async def _move_to(self, link: Link, leaving: Link) -> None:
+        async with self._turn:
+            if self._link is not leaving:
+                await link.close()
+                return
+            sample, began_s = self._outgoing.hold(), time.monotonic()
+            try:
+                back = await self._recovery.open(link)
+            except LinguaError:
+                if leaving.close_code == 0:
+                    self._tasks.append(asyncio.create_task(self._send_again(leaving, sample)))
+                raise
+            await self._go_on(back, began_s)
+        await leaving.close()
+
+    async def _go_on(self, back: Return, lost_s: float) -> None:
+        """Take up the session over its new connection."""
+        lost_ms = back.lost_samples * 1000 / SAMPLE_RATE
+        self._link = back.link
+        self.session_id, self.instance_id = back.ack.session_id, back.ack.instance_id or ""
+        self._incoming.last_error = None
+        self._incoming.goes_on_at(back.index)
+        self._ledger.goes_on_at(back.index, self._outgoing.answerable(back.sample))
+        self._outgoing.received = back.sample
+        self._tasks.append(asyncio.create_task(self._send_again(back.link, back.sample)))
+        gap_ms = (time.monotonic() - lost_s) * 1000
+        if back.fresh:
+            await self._tell([Renewed(self.session_id, gap_ms, lost_ms, self.instance_id)])
+        else:
+            await self._tell([Resumed(gap_ms, lost_ms, self.instance_id)])
+        self._seen.set()
+
+    async def _send_again(self, link: Link, sample: int) -> None:
+        with contextlib.suppress(LinguaError):
+            await self._outgoing.go_on(link, self.session_id, sample)
+
+    async def _acknowledge(self) -> None:
+        """Tell the service which events are here, some together."""
+        while True:
+            await self._seen.wait()
+            await asyncio.sleep(_TOGETHER_S)
+            self._seen.clear()
+            last_seq = self._incoming.position.last_seq
+            if Extension.RESUME in self.extensions and last_seq:
+                await self._outgoing.say(wire.EventAck(session_id=self.session_id, last_seq=last_seq))
 
     async def _take(self, received: Message | frames.Frame) -> None:
         if isinstance(received, wire.SessionCloseAck):
@@ -207,6 +325,9 @@ class Session:
             await self._tell(self._incoming.frame(received))
         else:
             await self._tell(self._incoming.message(received))
+            if isinstance(received, wire.GoingAway) and self._recovery.ticket is not None:
+                self._tasks.append(asyncio.create_task(self._move(received)))
+        self._seen.set()
 
     async def _tell(self, told: list[Event]) -> None:
         self._progress.made()
@@ -216,11 +337,14 @@ class Session:
             await self._inbox.put(event)
 
     async def _on_failed(self, failed: wire.UtteranceFailed) -> list[Event]:
+        if not self._incoming.position.is_new(failed.seq):
+            return []
         pcm = self._incoming.audio_of(failed)
         origin = self._incoming.origin(failed.utterance_index)
         if pcm is not None:
-            await self._outgoing.again(failed, pcm, self._incoming.index_for_again(failed))
-        elif not self._ledger.ended(origin):
+            await self._outgoing.again(failed, pcm, self._incoming.index_for_again(failed.utterance_index))
+        self._incoming.failed(failed)
+        if pcm is None and not self._ledger.ended(origin):
             return []
         return [Failed(origin, failed.code, failed.message or "", resent=pcm is not None)]
 
@@ -253,6 +377,7 @@ class Session:
 
     async def _say_goodbye(self, reason: str) -> None:
         self._check_open()
+        self._goodbye = True
         await self._link.send(wire.SessionClose(session_id=self.session_id, reason=reason))
 
     async def _shut(self) -> None:
@@ -267,7 +392,7 @@ class Session:
             await asyncio.sleep(self._settings.heartbeat_s)
             with contextlib.suppress(LinguaError):
                 now_ms = int(time.time() * 1000)
-                await self._link.send(wire.ClientHeartbeat(session_id=self.session_id, timestamp=now_ms))
+                await self._outgoing.say(wire.ClientHeartbeat(session_id=self.session_id, timestamp=now_ms))
 
     def _check_open(self) -> None:
         if self._ended is not None:

@@ -14,6 +14,7 @@ VERSION: Final = "lingua-python/0.1"
 EXTENSIONS: Final = (
     Extension.BINARY_AUDIO,
     Extension.AUDIO_ACK,
+    Extension.RESUME,
     Extension.FINALIZE_REPORTS,
     Extension.STABLE_PARTIALS,
 )
@@ -39,6 +40,8 @@ class SessionSettings:
     trace_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     #: How long to go on trying to connect, with full jitter; 0: one try.
     connect_timeout_s: float = 10.0
+    #: How long to go on trying to connect again after a loss, with full jitter; 0: a lost connection ends the session.
+    resume_timeout_s: float = 120.0
     #: How long a close waits for results that are still owed.
     close_timeout_s: float = 30.0
     #: How long after the last sign of life an owed outcome is given up: attempts of a job take up to a minute each.
