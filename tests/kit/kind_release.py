@@ -40,7 +40,8 @@ def values(tag: str, node_port: int | None = NODE_PORT) -> Values:
             "service": service,
             "resources": little,
             # All pods share one machine with whatever else runs on it: its being full is no reason to give none work.
-            "settings": {"LINGUA_NODES_MEMORY_PERCENT": "0"},
+            # And what waits there for a processor shall wait, not be given up.
+            "settings": {"LINGUA_NODES_MEMORY_PERCENT": "0", "LINGUA_JOB_WAIT_MS": "60000"},
         },
         "operator": {"image": image("operator", tag), "resources": little},
         "node": {"enabled": True, "image": image("node", tag), "resources": little},
