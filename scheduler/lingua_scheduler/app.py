@@ -17,6 +17,7 @@ from lingua_scheduler.handle import HANDLE
 from lingua_scheduler.http.port import SCHEDULER
 from lingua_scheduler.http.routes import Listener, add_routes
 from lingua_scheduler.nodes.socket import serve_node
+from lingua_scheduler.nodes.warden import Warden
 from lingua_scheduler.peers.hub import PATH
 from lingua_scheduler.presence import Presence
 from lingua_scheduler.scheduler import Scheduler
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lingua_scheduler.settings import SchedulerSettings
+    from lingua_scheduler.token_review import TokenReviews
     from lingua_state.client import Store
 
 log = logging.getLogger(__name__)
@@ -57,6 +59,7 @@ class Service:
         self.url = ""
         self._presence: Presence
         self._runners: list[web.AppRunner] = []
+        self._reviews: TokenReviews | None = None
         self._duties: list[asyncio.Task[None]] = []
         self._watches: list[asyncio.Task[None]] = []
 
@@ -72,6 +75,7 @@ class Service:
             self.scheduler = Scheduler(self.settings, store, await ensure_epoch(store), fetch)
             for door in self.scheduler.auth.open_doors():
                 log.warning("open door: %s" % door)  # noqa: G002, UP031 - templates are logged, arguments are not
+            await self._open_reviews()
             port = await self._listen()
             self.url = f"http://{_reachable(self.settings.host)}:{port}"
             self._presence = Presence(self.scheduler, self.settings.peer.address or self._peer_url())
@@ -119,6 +123,14 @@ class Service:
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
 
+    async def _open_reviews(self) -> None:
+        if self.settings.auth.token_review:
+            # Importing the client of Kubernetes takes a second and 47 MB.
+            from lingua_scheduler.token_review import TokenReviews  # noqa: PLC0415
+
+            self._reviews = await TokenReviews.open()
+            self.scheduler.gate.reviews = self._reviews
+
     async def _listen(self) -> int:
         internal_port = self.settings.http.internal_port
         listener = Listener.PUBLIC if internal_port else Listener.ALL
@@ -153,7 +165,14 @@ class Service:
             every_ms=self.settings.instance.sweep_ms,
             lease_ms=self.settings.nodes.lease_ms,
         )
-        return [self._presence.run(), sweeper.run(), scheduler.sessions.renew(), scheduler.dispatcher.watch()]
+        warden = Warden(scheduler)
+        return [
+            self._presence.run(),
+            sweeper.run(),
+            warden.run(),
+            scheduler.sessions.renew(),
+            scheduler.dispatcher.watch(),
+        ]
 
     async def _clean_up(self, store: Store) -> None:
         for watch in self._watches:
@@ -167,6 +186,8 @@ class Service:
             await self.scheduler.peers.close()
             await self.scheduler.nodes.stop()
             await self.scheduler.sessions.stop()
+        if self._reviews is not None:
+            await self._reviews.close()
         await store.close()
 
 

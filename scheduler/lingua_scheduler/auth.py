@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from lingua_scheduler.tokens import (
+    MAX_TOKEN_CHARS,
     AuthError,
     AuthSettingsError,
     KeySet,
@@ -87,13 +88,18 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class NodeIdentity:
-    """Which node dials in: ``node_id`` and ``tenant`` bind it when the credential names them; ``name`` is for logs."""
+    """Which node dials in. The credential binds it to ``node_id``, or to ids that begin with ``prefix``, and to
+    ``tenant`` where it names one; ``name`` is for logs. ``pending``: its ``token`` is on no list and may still be a
+    declared node's (:mod:`lingua_scheduler.nodes.gate`)."""
 
     name: str = ""
     node_id: str | None = None
+    prefix: str = ""
     tenant: str | None = None
     expires_s: float | None = None
     verified: bool = False
+    pending: bool = False
+    token: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +107,8 @@ class AuthRules:
     """What is demanded of whom. All empty: everybody may do everything.
 
     ``key_set`` is the file or http(s) address of a JWKS; ``secret`` the HS256 key of client tokens. ``node_tokens`` is
-    a file of ``name token`` lines. ``origins`` are whole origins (``https://example.org``); empty: the page must come
-    from this host when a browser credential is used.
+    a file of ``name token`` lines, each name being the node id that the token is good for. ``origins`` are whole
+    origins (``https://example.org``); empty: the page must come from this host when a browser credential is used.
     """
 
     secret: str = field(default="", repr=False)
@@ -174,27 +180,45 @@ class Authenticator:
             subprotocol=subprotocol,
         )
 
-    def node(self, headers: Mapping[str, str]) -> NodeIdentity:
+    def node(self, headers: Mapping[str, str], *, takes_declared: bool = False) -> NodeIdentity:
         """Tell which node dials in, from ``Authorization: Bearer``.
 
+        :param takes_declared: a token that is on no list may be a declared node's, which its registration will tell.
         :raises AuthError: no credential, or a bad or expired one.
         """
-        if not self.rules.nodes:
-            return NodeIdentity()
         token = _bearer(headers)
+        if len(token) > MAX_TOKEN_CHARS:
+            raise AuthError(ErrorCode.UNAUTHENTICATED, "The token is too long.")
+        if not self.rules.nodes:
+            return NodeIdentity(token=token)
         if not token:
             raise AuthError(ErrorCode.UNAUTHENTICATED, "A node needs a credential: Authorization: Bearer <token>.")
         name = name_of(token, self._node_tokens)
         if name is not None:
-            return NodeIdentity(name=name, verified=True)
-        claims = self._nodes.shared_claims(token)
+            whole = not name.endswith("*")
+            return NodeIdentity(
+                name=name,
+                node_id=name if whole else None,
+                prefix="" if whole else name[:-1],
+                verified=True,
+                token=token,
+            )
+        try:
+            claims = self._nodes.shared_claims(token)
+        except AuthError:
+            if takes_declared:
+                return NodeIdentity(pending=True, token=token)
+            raise
         subject = text_claim(claims, "sub")
+        if not subject:
+            raise AuthError(ErrorCode.UNAUTHENTICATED, "The token names no node: its claim 'sub' must be the node id.")
         return NodeIdentity(
             name=subject,
-            node_id=subject or None,
+            node_id=subject,
             tenant=tenant_claim(claims, self.rules.tenant_claim) or None,
             expires_s=claims["exp"],
             verified=True,
+            token=token,
         )
 
 

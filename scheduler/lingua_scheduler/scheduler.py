@@ -14,6 +14,7 @@ from lingua_scheduler.auth import Authenticator, AuthRules
 from lingua_scheduler.carrier import Carrier
 from lingua_scheduler.dispatch import Dispatcher
 from lingua_scheduler.metrics import Metrics
+from lingua_scheduler.nodes.gate import NodeGate
 from lingua_scheduler.nodes.hub import NodeHub
 from lingua_scheduler.once import dispatch_once, translate_once
 from lingua_scheduler.pairing import PairingDesk
@@ -52,6 +53,7 @@ class Scheduler:
         self.audio = AudioBound(settings.audio.total_bytes, self.metrics.audio_held_bytes)
         self.carrier = Carrier(self.instance_id)
         self.dispatcher = Dispatcher(store, settings, self.carrier, self.metrics)
+        self.gate = NodeGate(store, settings.nodes.admission)
         self.nodes = NodeHub(store, self.carrier, self.metrics)
         self.epoch = epoch
         secret = peer_secret(settings.peer, epoch)
@@ -72,6 +74,7 @@ class Scheduler:
     async def reassert(self, epoch: str) -> None:
         """Tell the store again what is alive here: it lost its past, and has a new epoch."""
         self.epoch = epoch
+        self.gate.store_was_lost()
         self.peers.rekey(peer_secret(self.settings.peer, epoch))
         await self.nodes.reassert()
         await self.sessions.reassert()

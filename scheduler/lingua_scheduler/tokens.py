@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import jwt
 
 from lingua_wire.codes import CODES, CloseCode, ErrorCode
+from lingua_wire.ids import is_id
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -32,7 +33,8 @@ _KEY_SET_RETRY_S = 5.0
 class AuthError(Exception):
     """A peer was refused.
 
-    ``code`` is UNAUTHENTICATED (who are you?), FORBIDDEN (not you) or SCHEDULER_DEPENDENCY_DOWN (can't tell just now).
+    ``code`` is UNAUTHENTICATED (who are you?), FORBIDDEN or NOT_DECLARED (not you), or SCHEDULER_DEPENDENCY_DOWN (can't
+    tell just now).
     """
 
     def __init__(self, code: ErrorCode, message: str) -> None:
@@ -51,6 +53,7 @@ class AuthError(Exception):
         known = {
             ErrorCode.UNAUTHENTICATED: CloseCode.UNAUTHENTICATED,
             ErrorCode.FORBIDDEN: CloseCode.FORBIDDEN,
+            ErrorCode.NOT_DECLARED: CloseCode.FORBIDDEN,
         }
         return known.get(self.code, CloseCode.TRY_LATER)
 
@@ -191,7 +194,9 @@ def scope_claim(claims: Mapping[str, Any]) -> frozenset[str]:
 def read_node_tokens(file: Path) -> dict[str, str]:
     """Read ``name token`` lines (``#`` begins a comment); returns SHA-256 of each token -> name.
 
-    :raises AuthSettingsError: a line is not two words, or a token is too short to be a secret.
+    The name is the node id that the token is good for; one that ends with ``*`` is good for all that begin so.
+
+    :raises AuthSettingsError: a line is not two words, a name can be no node's, or a token is too short to be a secret.
     """
     tokens: dict[str, str] = {}
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
@@ -200,20 +205,23 @@ def read_node_tokens(file: Path) -> dict[str, str]:
             continue
         if len(words) != 2 or len(words[1]) < 16:
             raise AuthSettingsError(f"node_tokens: line {number} must be a name and a token of 16 characters or more")
-        tokens[_digest(words[1])] = words[0]
+        if not is_id(words[0].removesuffix("*") or "a"):
+            raise AuthSettingsError(f"node_tokens: line {number}: {words[0]!r} is no node id, nor the beginning of one")
+        tokens[token_digest(words[1])] = words[0]
     return tokens
 
 
 def name_of(token: str, tokens: Mapping[str, str]) -> str | None:
     """Return the name a listed node token belongs to, or ``None``; takes the same time for every token."""
-    digest, found = _digest(token), None
+    digest, found = token_digest(token), None
     for known, name in tokens.items():
         if hmac.compare_digest(known, digest):
             found = name
     return found
 
 
-def _digest(token: str) -> str:
+def token_digest(token: str) -> str:
+    """Hide a token: SHA-256, hex."""
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 

@@ -49,6 +49,7 @@ class ErrorCode(StrEnum):
     DUPLICATE_UTTERANCE_INDEX = "DUPLICATE_UTTERANCE_INDEX"
     NO_GPU_AVAILABLE = "NO_GPU_AVAILABLE"
     NODE_ID_CONFLICT = "NODE_ID_CONFLICT"
+    NOT_DECLARED = "NOT_DECLARED"
     INVALID_CAPABILITY_SCHEMA = "INVALID_CAPABILITY_SCHEMA"
     SCHEDULER_DEPENDENCY_DOWN = "SCHEDULER_DEPENDENCY_DOWN"
     STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
@@ -149,6 +150,7 @@ CODES: dict[ErrorCode, CodeInfo] = {
     ErrorCode.DUPLICATE_UTTERANCE_INDEX: CodeInfo(409, "That utterance was already sent"),
     ErrorCode.NO_GPU_AVAILABLE: CodeInfo(503, "The node has no GPU for this"),
     ErrorCode.NODE_ID_CONFLICT: CodeInfo(409, "Another node holds this id"),
+    ErrorCode.NOT_DECLARED: CodeInfo(403, "No resource declares this node"),
     ErrorCode.INVALID_CAPABILITY_SCHEMA: CodeInfo(400, "The node's capabilities are not well formed"),
     ErrorCode.SCHEDULER_DEPENDENCY_DOWN: CodeInfo(503, "Something the scheduler needs is away", retryable=True),
     ErrorCode.STORE_UNAVAILABLE: CodeInfo(503, "The state store can't be reached", retryable=True),

@@ -57,9 +57,13 @@ class NodeFacts:
     @property
     def capability(self) -> Capability | None:
         """Give what it can be chosen for; None: it has not named its languages yet, so it is in no pool."""
+        offered = self.offered
+        return offered if offered.asr and offered.targets else None
+
+    @property
+    def offered(self) -> Capability:
+        """Give all that it says it can do, also where that is not enough to be chosen."""
         asr = tuple(code for code in self.asr if code != AUTO)
-        if not asr or not self.targets:
-            return None
         return Capability(asr=asr, targets=self.targets, exclude=self.exclude, auto=self.hears_any, access=self.access)
 
     @property
@@ -75,8 +79,13 @@ class NodeFacts:
     @property
     def missing(self) -> tuple[str, ...]:
         """List the needed types that it names but does not run. A running service counts before its ``ready`` flag."""
+        return self.missing_of(())
+
+    def missing_of(self, declared: tuple[str, ...]) -> tuple[str, ...]:
+        """List the same of those that are ``declared`` for it; none: of all that a node needs."""
         flags = dict(self.flags)
-        return tuple(kind for kind in REQUIRED_TYPES if not self._serves(kind, flags.get(kind)))
+        needed = [kind for kind in REQUIRED_TYPES if not declared or kind in declared]
+        return tuple(kind for kind in needed if not self._serves(kind, flags.get(kind)))
 
     def with_beat(self, beat: NodeHeartbeat) -> NodeFacts:
         """Take in a heartbeat; the same facts come back when it says nothing new."""

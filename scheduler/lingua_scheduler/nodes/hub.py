@@ -8,6 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from lingua_scheduler.background import Background
+from lingua_scheduler.tokens import AuthError
 from lingua_state import jobs
 from lingua_state.errors import StateError
 from lingua_state.models import JobStatus, LostJob
@@ -89,8 +90,8 @@ class NodeHub:
         for _, member in self.members():
             try:
                 await member.reassert()
-            except StateError as error:  # its next heartbeat does it; the others need not wait
-                self._metrics.store_errors.of(error.code).inc()
+            except (AuthError, StateError) as error:  # its next heartbeat does it; the others need not wait
+                self._metrics.store_errors.of(str(error.code)).inc()
 
     async def drain(self) -> None:
         """Let no node of this instance get anything new."""

@@ -46,6 +46,8 @@ class NodeLink:
         self.work = NodeWork()
         self.pump: Pump | None = None
         self.on_idle: Callable[[], None] | None = None
+        self.left = ""
+        """Why the connection ends, where this side ends it."""
         self._carrier = carrier
         self._metrics = metrics
         self._limit_bytes = limit_bytes
@@ -92,6 +94,13 @@ class NodeLink:
         trace_id = at_node.delivery.head.get("trace_id")
         cancel = JobCancel.model_construct(job_id=job_id, trace_id=trace_id, reason=reason)
         self.send(cancel if self.profile.base else cancel.model_copy(update={"attempt_id": attempt_id}))
+
+    async def dismiss(self, error: WireError) -> None:
+        """Close the connection of a node that must go, and tell it why."""
+        self.left = "dismissed"
+        self.complain(error)
+        if self.pump is not None:
+            await self.pump.close(error.close or CloseCode.POLICY, f"{error.code}: {error.message}")
 
     def complain(self, error: WireError) -> None:
         """Tell the node what was wrong with its message, if it may be told."""
