@@ -129,8 +129,9 @@ class NodeAgent:
 
     async def _connect_once(self, http: aiohttp.ClientSession) -> None:
         try:
+            headers = await asyncio.to_thread(self._headers)
             socket = await http.ws_connect(
-                self._settings.url, heartbeat=_PING_S, max_msg_size=_MAX_MESSAGE_BYTES, headers=self._headers()
+                self._settings.url, heartbeat=_PING_S, max_msg_size=_MAX_MESSAGE_BYTES, headers=headers
             )
         except aiohttp.WSServerHandshakeError as error:
             log.error("the scheduler refused the node", extra={"status": error.status})  # noqa: TRY400 - no traceback
@@ -150,8 +151,10 @@ class NodeAgent:
             log.info("the connection is closed", extra={"code": link.close_code})
 
     def _headers(self) -> dict[str, str]:
-        token = self._settings.token
-        return {} if token is None else {"Authorization": f"Bearer {token.get_secret_value()}"}
+        """Show the token, that of the file first. :raises OSError: the file can't be read."""
+        token, file = self._settings.token, self._settings.token_file
+        shown = file.read_text().strip() if file else token.get_secret_value() if token else ""
+        return {"Authorization": f"Bearer {shown}"} if shown else {}
 
     async def _serve(self, link: Link) -> None:
         """Register, then read and beat until either ends or the node is to close."""

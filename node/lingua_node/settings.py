@@ -48,6 +48,8 @@ class NodeSettings(BaseSettings):
     """Where the scheduler listens for nodes."""
     token: SecretStr | None = None
     """What the node shows the scheduler when it connects; none: nothing."""
+    token_file: Path | None = None
+    """A file that holds the token in place of ``token``, read again at each connection: its owner may change it."""
     node_id: Id | None = None
     """The node's name; none: the one kept in ``data_dir``, else a new one."""
     max_jobs: int = Field(default=2, ge=1, le=1000)

@@ -28,6 +28,9 @@ class Pods(Protocol):
         :raises ClusterError: the API server did not let us; it is tried again by the next resync.
         """
 
+    def forget(self, node: Node) -> None:
+        """Let go of what is known of a node that is gone."""
+
 
 class NoPods:
     """Nobody runs pods."""
@@ -35,6 +38,9 @@ class NoPods:
     async def settle(self, node: Node, *, wished: bool) -> PodFact:
         """Do nothing."""
         return PodFact()
+
+    def forget(self, node: Node) -> None:
+        """Know nothing."""
 
 
 @dataclass(slots=True)
@@ -56,6 +62,11 @@ class Context:
     store_trouble: str = ""
     #: The resources were listed at least once.
     synced: bool = False
+
+    def wake(self, key: Key) -> None:
+        """Let a node be looked at again soon."""
+        self.dirty.add(key)
+        self.changed.set()
 
     def owner_of(self, node: Node) -> str:
         """Name a resource as the store knows it."""

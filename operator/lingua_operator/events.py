@@ -11,13 +11,14 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from lingua_operator.cluster import EVENTS, MANAGER, ClusterError, Conflict
+from lingua_operator.cluster import EVENTS, MANAGER, NODES, ClusterError, Conflict
 from lingua_operator.conditions import ACCEPTED, CONNECTED, DRAINED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lingua_operator.cluster import Cluster
+    from lingua_operator.cluster import Cluster, Kind
+    from lingua_operator.fleets.values import Fleet
     from lingua_operator.resource import Node
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,16 @@ TOLD: Mapping[tuple[str, str], Literal["Normal", "Warning"]] = {
     (ACCEPTED, "SecretKeyMissing"): "Warning",
     (ACCEPTED, "SecretForbidden"): "Warning",
     (CONNECTED, "Connected"): "Normal",
+    (ACCEPTED, "PodTemplateRefused"): "Warning",
     (CONNECTED, "NotConnected"): "Warning",
+    (CONNECTED, "ImagePullFailed"): "Warning",
+    (CONNECTED, "CrashLoop"): "Warning",
+    (CONNECTED, "ContainerNotMade"): "Warning",
+    (CONNECTED, "Unschedulable"): "Warning",
+    (CONNECTED, "PodRefused"): "Warning",
+    (CONNECTED, "PodNameTaken"): "Warning",
+    (CONNECTED, "PodEnded"): "Warning",
+    (CONNECTED, "Evicted"): "Warning",
     (DRAINED, "Draining"): "Normal",
     (DRAINED, "Drained"): "Normal",
     (DRAINED, "DeadlinePassed"): "Warning",
@@ -64,14 +74,14 @@ def told_by(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Told]:
     return found
 
 
-async def post(cluster: Cluster, node: Node, told: Told, now: str) -> None:
-    """Write an event beside a node. A failure is no matter: the status says the same."""
+async def post(cluster: Cluster, node: Node | Fleet, told: Told, now: str, kind: Kind = NODES) -> None:
+    """Write an event beside a node or a fleet. A failure is no matter: the status says the same."""
     name = f"{node.name[:200]}.{hashlib.sha256(f'{node.uid} {told.mark}'.encode()).hexdigest()[:16]}"
     body = {
         "metadata": {"name": name, "namespace": node.namespace},
         "involvedObject": {
-            "apiVersion": "lingua.dev/v1alpha1",
-            "kind": "TranslationNode",
+            "apiVersion": kind.api_version,
+            "kind": kind.kind,
             "namespace": node.namespace,
             "name": node.name,
             "uid": node.uid,

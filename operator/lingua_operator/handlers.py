@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import kopf
 
 from lingua_operator import nodes, statuses
-from lingua_operator.cluster import NODES
+from lingua_operator.cluster import NODES, PODS
 from lingua_operator.resource import parse_node
 
 if TYPE_CHECKING:
     from lingua_operator.context import Context
+    from lingua_operator.pod_keeper import PodKeeper
 
 #: kopf asks for a delay; a deletion goes on at the next change anyway.
 _LONGEST_WAIT_S = 590.0
@@ -36,6 +37,7 @@ def register_nodes(registry: kopf.OperatorRegistry, context: Context) -> None:
         if event["type"] != "DELETED":
             context.known.see(node)
         elif context.known.forget(node):
+            context.pods.forget(node)
             await nodes.forget(context, node)
 
     @kopf.on.create(**where)
@@ -57,3 +59,11 @@ def register_nodes(registry: kopf.OperatorRegistry, context: Context) -> None:
         statuses.onto_patch(patch, node, settled)
         left_s = (settled.until - settled.facts.now).total_seconds() if settled.until else 5.0
         raise kopf.TemporaryError("the node is drained", delay=min(max(left_s, 1.0), _LONGEST_WAIT_S))
+
+
+def register_pods(registry: kopf.OperatorRegistry, keeper: PodKeeper) -> None:
+    """Register that the pods of nodes are seen."""
+
+    @kopf.on.event(PODS.group, PODS.version, PODS.plural, registry=registry)
+    async def seen(event: Any, body: kopf.Body, **_: Any) -> None:  # noqa: ANN401 - kopf's
+        keeper.seen(event["type"], body)

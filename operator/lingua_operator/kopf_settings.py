@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import kopf
 
 from lingua_operator.cluster import MANAGER
+from lingua_operator.pods import LABEL_MANAGED, MANAGED
 from lingua_operator.resource import FINALIZER, OWN
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def kopf_settings(settings: OperatorSettings) -> kopf.OperatorSettings:
     made.watching.server_timeout = settings.watch.server_timeout_ms // 1000
     made.watching.inactivity_timeout = settings.watch.inactivity_ms / 1000
     made.watching.initial_streaming = settings.watch.initial_streaming
+    made.watching.label_selectors["", "v1", "pods"] = f"{LABEL_MANAGED}={MANAGED}"
     made.queueing.worker_limit = None
     made.queueing.exit_timeout = 1.0
     made.scanning.disabled = bool(settings.namespaces)

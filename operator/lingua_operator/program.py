@@ -21,9 +21,10 @@ from lingua_operator import __version__, cluster, probes, statuses
 from lingua_operator.context import Context
 from lingua_operator.credentials import Secrets
 from lingua_operator.drains import watch_drains
-from lingua_operator.handlers import register_nodes
+from lingua_operator.handlers import register_nodes, register_pods
 from lingua_operator.kopf_settings import kopf_settings
 from lingua_operator.metrics import Metrics
+from lingua_operator.pod_keeper import PodKeeper
 from lingua_operator.resync import Resync
 from lingua_operator.watched import WatchProgress
 from lingua_state.client import RedisSettings, open_store
@@ -87,14 +88,17 @@ class Operator:
         stack.push_async_callback(store.close)
         context = self.context = Context(self._settings, api, store, Secrets(api), self.metrics)
         resync = Resync(context)
+        keeper = context.pods = PodKeeper(api, self._settings, context.wake)
         await resync.list_resources()
+        await keeper.list_pods()
         self.progress.restart()
         self.health.working = self.health.ready = True
         self.metrics.leading.set(1)
         log.info("the operator works", extra={"count": len(context.known), "version": __version__})
         try:
             await _first_end(
-                self._kopf(api, context),
+                self._kopf(api, context, keeper),
+                keeper.run(),
                 resync.run(),
                 watch_drains(context),
             )
@@ -102,7 +106,7 @@ class Operator:
             self.health.working = False
             self.metrics.leading.set(0)
 
-    async def _kopf(self, api: cluster.Cluster, context: Context) -> None:
+    async def _kopf(self, api: cluster.Cluster, context: Context, keeper: PodKeeper) -> None:
         registry = kopf.OperatorRegistry()
 
         @kopf.on.login(registry=registry)
@@ -111,6 +115,7 @@ class Operator:
             return kopf.AiohttpSession(server=api.server, aiohttp_session=session, default_namespace=api.namespace)
 
         register_nodes(registry, context)
+        register_pods(registry, keeper)
         namespaces = self._settings.namespace_list()
         await kopf.operator(
             registry=registry,

@@ -26,6 +26,10 @@ _DECLARED = {
     Scheduling.CORDONED: Declared.CORDONED,
     Scheduling.DRAINING: Declared.DRAINING,
 }
+_HELD_BACK = {
+    Scheduling.CORDONED: "It keeps its work and takes nothing new: set scheduling to Active.",
+    Scheduling.DRAINING: "It takes nothing new: set scheduling to Active to use it again.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +51,14 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class PodFact:
-    """How the node's pod is, where the operator runs one. ``gone``: there is none (any more)."""
+    """How the node's pod is, where the operator runs one. ``gone``: there is none (any more). ``drain``: it has to be
+    replaced, so the node gets nothing new meanwhile. ``problem``: its template can't be used."""
 
     gone: bool = True
     reason: str = ""
     message: str = ""
+    drain: bool = False
+    problem: Problem | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +143,13 @@ def plan(node: Node, facts: Facts) -> Plan:
     declaration = declaration_of(node, node.spec, facts)
     if not declaration.capability.pairs():
         return Plan(None, Problem("NoPairs", "its languages make no pair: add one to hear and another one to speak"))
-    return Plan(declaration, facts.credentials.problem, pod=node.spec.pod_template is not None and not node.deleted)
+    problem = facts.credentials.problem or facts.pod.problem
+    return Plan(declaration, problem, pod=node.spec.pod_template is not None and not node.deleted)
 
 
 def declaration_of(node: Node, spec: NodeSpec, facts: Facts) -> Declaration:
     """Write a node as the schedulers are to know it. What is locked by a secret that can't be read stays locked."""
-    scheduling = Declared.DRAINING if node.deleted else _DECLARED[spec.scheduling]
+    scheduling = Declared.DRAINING if node.deleted or facts.pod.drain else _DECLARED[spec.scheduling]
     return Declaration(
         node_id=node.node_id,
         uid=facts.owner,
@@ -174,7 +182,7 @@ def capability_of(spec: NodeSpec, pairing: str | None) -> Capability:
 
 def conclude(node: Node, facts: Facts, plan: Plan, outcome: Outcome) -> Conclusion:
     """Tell what follows from what came of a plan."""
-    start = _drain_start(node, facts.now)
+    start = _drain_start(node, facts.now, pod_drains=facts.pod.drain)
     until = _deadline(node, start)
     step = _step(node, facts, plan, outcome, until)
     verdicts = _verdicts(node, facts, plan, outcome, step, until)
@@ -198,7 +206,7 @@ def concluded(conclusion: Conclusion) -> Conclusion:
 
 def ends_at(node: Node, now: datetime) -> datetime | None:
     """Tell when a node's drain is over at the latest; None: it is not drained."""
-    return _deadline(node, _drain_start(node, now))
+    return _deadline(node, _drain_start(node, now, pod_drains=node.status.drain_start_time is not None))
 
 
 def status_onto(old: dict[str, Any], node: Node, facts: Facts, conclusion: Conclusion) -> dict[str, Any]:
@@ -245,8 +253,8 @@ def _wants_drain(node: Node) -> bool:
     return bool(node.deleted) or (node.spec is not None and node.spec.scheduling is Scheduling.DRAINING)
 
 
-def _drain_start(node: Node, now: datetime) -> datetime | None:
-    if not _wants_drain(node):
+def _drain_start(node: Node, now: datetime, *, pod_drains: bool) -> datetime | None:
+    if not pod_drains and not _wants_drain(node):
         return None
     return node.status.drain_start_time or node.deleted or now
 
@@ -289,7 +297,7 @@ def _verdicts(
     registered = _registered(node, accepted, outcome)
     connected = _connected(node, facts, outcome)
     drained = _drained(node, outcome, step, until)
-    return accepted, registered, connected, _ready(node, accepted, registered, connected), drained
+    return accepted, registered, connected, _ready(node, facts, accepted, registered, connected), drained
 
 
 def _accepted(node: Node, plan: Plan, outcome: Outcome) -> Verdict:
@@ -348,16 +356,16 @@ def _drained(node: Node, outcome: Outcome, step: Step, until: datetime | None) -
     return Verdict(DRAINED, "True", "Drained", "Nothing runs on it: it is safe to stop.")
 
 
-def _ready(node: Node, accepted: Verdict, registered: Verdict, connected: Verdict) -> Verdict:
+def _ready(node: Node, facts: Facts, accepted: Verdict, registered: Verdict, connected: Verdict) -> Verdict:
     if node.deleted:
         return Verdict(READY, "False", "Deleting", "It is being drained, since it was deleted.")
     for verdict in (accepted, registered):
         if not verdict.good:
             return Verdict(READY, verdict.status, verdict.reason, verdict.message)
-    if node.spec and node.spec.scheduling is Scheduling.CORDONED:
-        return Verdict(READY, "False", "Cordoned", "It keeps its work and takes nothing new: set scheduling to Active.")
-    if node.spec and node.spec.scheduling is Scheduling.DRAINING:
-        return Verdict(READY, "False", "Draining", "It takes nothing new: set scheduling to Active to use it again.")
+    if node.spec and node.spec.scheduling in _HELD_BACK:
+        return Verdict(READY, "False", str(node.spec.scheduling), _HELD_BACK[node.spec.scheduling])
+    if facts.pod.drain:
+        return Verdict(READY, "False", facts.pod.reason, facts.pod.message)
     if not connected.good:
         return Verdict(READY, connected.status, connected.reason, connected.message)
     return Verdict(READY, "True", "Ready", "It takes work.")

@@ -96,6 +96,33 @@ class ResyncSettings(_Group):
     """The resources themselves are listed again, in case a stream lost an event."""
 
 
+class SchedulerSettings(_Group):
+    """The schedulers, as the pods of nodes reach them."""
+
+    url: Annotated[str, Field(pattern=r"^((ws|wss|http|https)://\S+)?$")] = ""
+    """Where they listen for nodes; empty: each pod template says it itself (LINGUA_NODE_URL)."""
+
+
+class PodSettings(_Group):
+    """What the pod template of a node may choose."""
+
+    service_accounts: Annotated[str, Field(pattern=r"^[a-z0-9.,-]*$")] = ""
+    """Service accounts that a node without ``auth.serviceAccountName`` may name beside ``default``, with commas."""
+    images: Annotated[str, Field(pattern=r"^[^\s]*$")] = ""
+    """What the name of an image must begin with, several with commas; empty: any image."""
+
+
+class FleetSettings(_Group):
+    """Fleets of nodes."""
+
+    writes_in_flight: Annotated[int, Field(ge=1, le=256)] = 16
+    """Nodes of one fleet that are made, changed or deleted at once. The API server's own limit slows it further."""
+    every_ms: Milliseconds = 15_000
+    """Each fleet is looked at again this often, whatever events came."""
+    demand_ms: Milliseconds = 5_000
+    """How old the figures for autoscalers may be."""
+
+
 class MirrorSettings(_Group):
     """Resources for nodes that have none (``admission`` is ``mirror``)."""
 
@@ -153,6 +180,9 @@ class OperatorSettings(BaseSettings):
     resync: ResyncSettings = ResyncSettings()
     mirror: MirrorSettings = MirrorSettings()
     standby: StandbySettings = StandbySettings()
+    scheduler: SchedulerSettings = SchedulerSettings()
+    pods: PodSettings = PodSettings()
+    fleets: FleetSettings = FleetSettings()
 
     def namespace_list(self) -> tuple[str, ...]:
         """Split ``namespaces``; empty: the whole cluster."""

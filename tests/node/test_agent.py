@@ -145,6 +145,20 @@ async def test_a_node_says_all_it_can_when_it_registers(scheduler: SmallSchedule
     assert scheduler.headers[0]["Authorization"] == "Bearer secret"
 
 
+async def test_a_token_in_a_file_is_read_again_at_each_connection(
+    scheduler: SmallScheduler, start: Start, tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    file.write_text("first\n")
+    start(token_file=file)
+    line = await scheduler.line()
+    assert scheduler.headers[0]["Authorization"] == "Bearer first"
+    file.write_text("second\n")
+    await line.socket.close(code=WSCloseCode.GOING_AWAY)
+    await scheduler.line(2)
+    assert scheduler.headers[1]["Authorization"] == "Bearer second"
+
+
 async def test_heartbeats_come_at_the_interval_of_the_ack_with_real_use(
     scheduler: SmallScheduler, start: Start
 ) -> None:

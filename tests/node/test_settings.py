@@ -26,7 +26,7 @@ VALUES = {
     "reconnect_max_s": ("3", "0"),
     "log_json": ("1", "json"),
 }
-FREE = {"token", "pairing_code", "domain_sentences", "phrasebook", "model_dir", "data_dir"}
+FREE = {"token", "token_file", "pairing_code", "domain_sentences", "phrasebook", "model_dir", "data_dir"}
 
 
 def test_every_setting_is_tested_and_documented() -> None:
