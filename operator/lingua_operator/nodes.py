@@ -103,8 +103,7 @@ async def _declare(context: Context, node: Node, facts: Facts, plan: Plan) -> Ou
             said, taken_by = await _say(context, plan.declaration)
         found = await declarations.live(context.store, [node.node_id])
     except StateError as error:
-        log.warning("the store did not answer", extra={"code": error.code, "node_id": node.node_id})
-        context.changed.set()
+        log.info("the store did not answer", extra={"code": error.code, "node_id": node.node_id})
         return Outcome(Said.AWAY, trouble=f"The store does not answer ({error.code}).")
     return Outcome(said, None if facts.rival or said is Said.TAKEN else found.get(node.node_id), taken_by)
 
@@ -156,7 +155,7 @@ def _holder(uid: str) -> str:
 async def _follow(context: Context, node: Node, facts: Facts, conclusion: Conclusion, outcome: Outcome) -> Settled:
     """Do what follows from the outcome."""
     step = conclusion.step
-    dirty = outcome.said is Said.AWAY or bool(facts.credentials.problem)
+    dirty = outcome.said is Said.AWAY
     if step is Step.RELEASE:
         blind = outcome.said is Said.AWAY
         return Settled(facts, conclusion, released=True, dirty=False, until=None, blind=blind)

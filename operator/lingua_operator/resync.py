@@ -16,19 +16,22 @@ from lingua_operator import statuses
 from lingua_operator.cluster import NODES, ClusterError
 from lingua_operator.credentials import names_of
 from lingua_operator.known import Owner
-from lingua_operator.resource import FINALIZER, parse_node
+from lingua_operator.resource import parse_node
 from lingua_state import declarations
 from lingua_state.declarations import declared_digest
 from lingua_state.errors import StateError
 
 if TYPE_CHECKING:
     from lingua_operator.context import Context
+    from lingua_operator.known import Key
     from lingua_operator.resource import Node
     from lingua_state.declarations import DeclaredEntry, DeclaredSummary
 
 log = logging.getLogger(__name__)
 
 _PAGE = 500
+#: The shortest time between two looks.
+_HURRIED_S = 0.25
 
 
 class Resync:
@@ -45,6 +48,8 @@ class Resync:
         self._listed_s = 0.0
         self._away_s: float | None = None
         self._told_away = False
+        self._failing: set[Key] = set()
+        self._wait_s, self._due_s = _HURRIED_S, 0.0
 
     async def run(self) -> None:
         """Compare until cancelled."""
@@ -206,13 +211,21 @@ class Resync:
             context.dirty.update(node.key for node in context.known if names_of(node) & changed)
 
     async def _settle_dirty(self) -> None:
+        """Reconcile again what did not go through; those that fail each time wait longer and longer."""
         context = self._context
-        if not context.dirty:
+        tried = {key for key in context.dirty if key not in self._failing or self._due_s <= time.monotonic()}
+        if not tried:
             return
-        nodes = [node for key in list(context.dirty) if (node := context.known.get(key))]
-        context.dirty -= {key for key in context.dirty if context.known.get(key) is None}
-        await statuses.settle_all(context, [node for node in nodes if FINALIZER in node.finalizers or node.deleted])
-        context.dirty -= {node.key for node in nodes if FINALIZER not in node.finalizers}
+        nodes = [node for key in tried if (node := context.known.get(key))]
+        context.dirty -= tried
+        await statuses.settle_all(context, nodes)
+        again = tried & context.dirty
+        if again:
+            self._wait_s = min(self._wait_s * 2, self._settings.every_ms / 1000)
+            self._due_s = time.monotonic() + self._wait_s
+        elif tried & self._failing or not self._failing:
+            self._wait_s = _HURRIED_S
+        self._failing = (self._failing - tried) | again
 
     async def _pause(self) -> None:
         """Wait for the next look; a change that could not be carried out hurries it."""
@@ -223,7 +236,3 @@ class Resync:
             await asyncio.sleep(min(pause_s, _HURRIED_S))
         except TimeoutError:
             return
-
-
-#: The shortest time between two looks.
-_HURRIED_S = 0.25
