@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from kit.kind_kube import EVIDENCE, Kube
-from kit.kind_release import Release, built_tag, first_result, values
-
-if TYPE_CHECKING:
-    from lingua_client import Result
+from kit.kind_release import Installed, Release, built_tag, first_result, values
 
 #: Each test does many things in a cluster on a machine that may be busy.
 TIMEOUT_S = 600
@@ -21,21 +17,12 @@ TIMEOUT_S = 600
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give every test here its marker and its time."""
+    here = Path(__file__).parent
     for item in items:
+        if here not in item.path.parents:
+            continue
         item.add_marker(pytest.mark.kind)
         item.add_marker(pytest.mark.timeout(TIMEOUT_S))
-
-
-@dataclass(frozen=True, slots=True)
-class Installed:
-    """The release, and what its installation was like."""
-
-    release: Release
-    kube: Kube
-    #: From the start of `helm install` to its end, and to the first translated utterance.
-    helm_s: float
-    first_utterance_s: float
-    first_result: Result
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,8 @@ from kit.kind_speech import more_heard, silent_sessions, talking
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from conftest import Installed
     from kit.kind_kube import Kube
+    from kit.kind_release import Installed
 
 _SCHEDULER = "lingua-scheduler"
 _SESSIONS = 40

@@ -8,8 +8,8 @@ from kit.kind_kube import is_ready, note
 from kit.kind_speech import more_heard, talking
 
 if TYPE_CHECKING:
-    from conftest import Installed
     from kit.kind_kube import Kube
+    from kit.kind_release import Installed
 
 _FLEET = "lingua-node"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from kit.kind_kube import is_ready, note
 
 if TYPE_CHECKING:
-    from conftest import Installed
+    from kit.kind_release import Installed
 
 _GOAL_S = 90.0
 

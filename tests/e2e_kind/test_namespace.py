@@ -13,7 +13,7 @@ from kit.kind_speech import Speaker
 from lingua_client import LinguaError
 
 if TYPE_CHECKING:
-    from conftest import Installed
+    from kit.kind_release import Installed
 
 _PORT = 30511
 _URL = f"http://127.0.0.1:{_PORT}"

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from kit.kind_kube import note
 from kit.kind_release import first_result
-from kit.kind_speech import EXAMPLES, URL, Speaker, more_heard, recording, say_once, talking
+from kit.kind_speech import URL, Speaker, more_heard, recording, say_once, talking
+from kit.samples import EXAMPLES
 from lingua_client.cli.processes import Program, Programs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from conftest import Installed
     from kit.kind_kube import Kube
+    from kit.kind_release import Installed
 
 Manifest = dict[str, Any]
 

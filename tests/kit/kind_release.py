@@ -102,6 +102,18 @@ class Release:
             print(failed)  # noqa: T201 - the namespace is deleted next, which tells what is stuck
 
 
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """The release, and what its installation was like."""
+
+    release: Release
+    kube: Kube
+    #: From the start of `helm install` to its end, and to the first translated utterance.
+    helm_s: float
+    first_utterance_s: float
+    first_result: Result
+
+
 async def first_result(url: str = URL, within_s: float = 180.0) -> Result:
     """Say a sentence as soon as the service takes it: until the first node is there it refuses the pair."""
     end = time.monotonic() + within_s
