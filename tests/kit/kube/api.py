@@ -108,7 +108,7 @@ class Api:
         return Answer(answer.status, found)
 
     def watch(self, where: str, *, seconds: int, **query: str) -> Iterator[Body]:
-        """Yield the events of a list as they come, the present ones first, for at most ``seconds``."""
+        """Yield the events of a list as they come, for at most ``seconds``; what is there first comes first."""
         connection = self._connect(timeout_s=seconds + _REQUEST_S)
         query |= {"watch": "1", "timeoutSeconds": str(seconds)}
         try:
@@ -126,14 +126,19 @@ class Api:
         A resource that is gone is seen as an empty body.
         """
         parent, _, name = where.rpartition("/")
+        chosen = {"fieldSelector": f"metadata.name={name}"}
         end = time.monotonic() + within_s
         seen: Body = {}
         while (left_s := end - time.monotonic()) > 0:
-            answer = self.get(where)
-            seen = answer.body if answer.ok else {}
+            # From the list's own version on, so that nothing is missed between the list and the watch.
+            listed = self.get(parent, **chosen).expect()
+            seen = next(iter(listed["items"]), {})
             if probe(seen):
                 return seen
-            for event in self.watch(parent, seconds=max(1, round(left_s)), fieldSelector=f"metadata.name={name}"):
+            version = listed["metadata"]["resourceVersion"]
+            for event in self.watch(parent, seconds=max(1, round(left_s)), resourceVersion=version, **chosen):
+                if event["type"] == "ERROR":
+                    break  # too old a version, say: list again
                 seen = {} if event["type"] == "DELETED" else event["object"]
                 if probe(seen):
                     return seen
