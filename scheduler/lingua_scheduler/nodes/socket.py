@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import WSMsgType, web
 
+from lingua_scheduler.expiry import Expiry
 from lingua_scheduler.handle import HANDLE
 from lingua_scheduler.lingering import LingeringSocket
 from lingua_scheduler.nodes.link import NodeLink
@@ -81,10 +82,12 @@ class NodeConnection:
         self._link: NodeLink | None = None
         self._member: Member | None = None
         self._beating: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
         self._reason = "closed"
 
     async def run(self) -> None:
         """Read until the end, then take the node out."""
+        expiry = Expiry(self._identity.expires_s, self._expired)
         try:
             await self._read()
         except WireError as error:
@@ -98,6 +101,7 @@ class NodeConnection:
                 WireError(ErrorCode.INTERNAL_ERROR, "something went wrong here", close=CloseCode.INTERNAL)
             )
         finally:
+            expiry.stop()
             await self._leave()
 
     async def _read(self) -> None:
@@ -230,11 +234,18 @@ class NodeConnection:
                 pass
         await self._pump.close(close, f"{error.code}: {error.message}")
 
+    def _expired(self) -> None:
+        error = WireError(ErrorCode.UNAUTHENTICATED, "the credential has run out", close=CloseCode.UNAUTHENTICATED)
+        self._scheduler.metrics.auth_refused.of("node", error.code).inc()
+        self._ending = asyncio.get_running_loop().create_task(self._refuse(error))
+
     async def _leave(self) -> None:
         if self._beating is not None:
             self._beating.cancel()
         if self._link is not None and self._member is not None:
             await self._scheduler.nodes.remove(self._link, self._member, self._why())
+        if self._ending is not None:
+            await asyncio.wait([self._ending])
         if not self._socket.closed:
             await self._pump.close(CloseCode.NORMAL)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from lingua_scheduler.expiry import Expiry
 from lingua_scheduler.handle import HANDLE
 from lingua_scheduler.lingering import LingeringSocket
 from lingua_scheduler.pump import Pump
@@ -34,7 +35,13 @@ PROTOCOL_VERSION = "1.0"
 #: How a connection ends whose client may come back: lost, or closed for a reason that is not the session's.
 _COMING_BACK = frozenset(
     {None, WSCloseCode.ABNORMAL_CLOSURE, CloseCode.GOING_AWAY, CloseCode.RESTART, CloseCode.TRY_LATER}
+    | {CloseCode.UNAUTHENTICATED}
 )
+#: What a client is told before its socket is closed, whoever holds its session.
+_LAST_WORDS = {
+    CloseCode.REPLACED: (ErrorCode.SESSION_REPLACED, "the session goes on over a newer connection"),
+    CloseCode.UNAUTHENTICATED: (ErrorCode.UNAUTHENTICATED, "the token has run out"),
+}
 
 
 async def serve_session(request: web.Request) -> web.WebSocketResponse:
@@ -84,6 +91,7 @@ class ClientConnection:
     async def run(self) -> None:
         """Read until the end, then forget the session."""
         code = CloseCode.NORMAL
+        expiry = Expiry(self._identity.expires_s, self._expired)
         try:
             await self._open()
             await self._read()
@@ -98,6 +106,7 @@ class ClientConnection:
             log.exception("a session failed", extra={"session_id": self._name})
             await self._refuse(WireError(ErrorCode.INTERNAL_ERROR, "something went wrong here"), code)
         finally:
+            expiry.stop()
             await self._leave(code)
 
     async def _open(self) -> None:
@@ -197,9 +206,13 @@ class ClientConnection:
             self._code = code
             self._closing = asyncio.get_running_loop().create_task(self._end(code))
 
+    def _expired(self) -> None:
+        self._scheduler.metrics.auth_refused.of("client", ErrorCode.UNAUTHENTICATED).inc()
+        self.close(CloseCode.UNAUTHENTICATED)
+
     async def _end(self, code: CloseCode) -> None:
-        if code is CloseCode.REPLACED:
-            await self._say_here(ErrorCode.SESSION_REPLACED, "the session goes on over a newer connection")
+        if code in _LAST_WORDS:
+            await self._say_here(*_LAST_WORDS[code])
         await self._pump.close(code)
 
     def _take(self) -> tuple[str | bytes, ...] | None:
