@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 from kit import chart
 from lingua_operator.metrics import Metrics as OperatorMetrics
 from lingua_scheduler.metrics import Metrics as SchedulerMetrics
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 WATCHED = chart.MATRIX["the whole cluster, watched"]
 METRIC = re.compile(r"\b((?:lingua|process|python)_[a-z0-9_]+)\b")
@@ -23,7 +25,7 @@ def known(registry: CollectorRegistry) -> dict[str, set[str]]:
     """Name every series of a registry, with its labels."""
     found: dict[str, set[str]] = {}
     for family in registry.collect():
-        collector = registry._names_to_collectors.get(family.name)  # noqa: SLF001 - labels of a family without children
+        collector = registry._names_to_collectors.get(family.name)
         labels = set(getattr(collector, "_labelnames", ()))
         endings = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"]}.get(family.type, [""])
         for ending in endings:
@@ -39,7 +41,9 @@ def expressions() -> list[tuple[str, str]]:
     (group,) = chart.one(bodies, "PrometheusRule")["spec"]["groups"]
     found = [(rule["alert"], rule["expr"]) for rule in group["rules"]]
     for name, board in boards().items():
-        found += [(f"{name}: {panel['title']}", target["expr"]) for panel in board["panels"] for target in panel["targets"]]
+        found += [
+            (f"{name}: {panel['title']}", target["expr"]) for panel in board["panels"] for target in panel["targets"]
+        ]
     return found
 
 
@@ -93,7 +97,9 @@ def test_the_monitor_finds_both_services_by_label_and_port() -> None:
     assert found == ["talk-lingua-operator", "talk-lingua-scheduler-internal"]
     for body in chart.of_kind(bodies, "Service"):
         if body["metadata"]["name"] in found:
-            assert [port["name"] for port in body["spec"]["ports"]] == [endpoint["port"] for endpoint in spec["endpoints"]]
+            assert [port["name"] for port in body["spec"]["ports"]] == [
+                endpoint["port"] for endpoint in spec["endpoints"]
+            ]
 
 
 def test_dashboards_have_panels_that_do_not_cover_each_other() -> None:

@@ -77,7 +77,11 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str, str]] = [
         "operator.namespaces lists some",
         "set operator.scope=namespace",
     ),
-    ({**H, "node": {"enabled": True}, "operator": {"enabled": False}}, "only the operator runs", "operator.enabled=true"),
+    (
+        {**H, "node": {"enabled": True}, "operator": {"enabled": False}},
+        "only the operator runs",
+        "operator.enabled=true",
+    ),
     ({**H, "node": {"enabled": True}, "scheduler": {"enabled": False}}, "there are none", "scheduler.enabled=true"),
     ({**H, "node": {"enabled": True}, "rbac": {"create": False}}, "rbac.create is false", "apply the fleet yourself"),
     (

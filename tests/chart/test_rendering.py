@@ -101,7 +101,9 @@ def test_a_disruption_budget_has_one_bound(budget: dict[str, Any], written: dict
 def test_a_digest_wins_over_the_tag_and_the_registry_goes_before_every_image() -> None:
     bodies = chart.render(chart.MATRIX["a volume and a registry"])
     images = {where: pod["spec"]["containers"][0]["image"] for where, pod in chart.pods(bodies)}
-    assert images["Deployment/talk-lingua-scheduler"] == f"registry.example.com/lingua/lingua-scheduler@sha256:{'a' * 64}"
+    assert (
+        images["Deployment/talk-lingua-scheduler"] == f"registry.example.com/lingua/lingua-scheduler@sha256:{'a' * 64}"
+    )
     assert images["Deployment/talk-lingua-operator"] == "registry.example.com/lingua/lingua-operator:0.1.0"
     assert all(image.startswith("registry.example.com/lingua/") for image in images.values())
     for where, pod in chart.pods(bodies):
@@ -159,10 +161,11 @@ def test_no_two_installations_get_the_same_random_password() -> None:
 
 
 def test_only_pods_that_call_the_api_server_have_a_token() -> None:
-    tokens = {
-        profile: sorted(where for where, pod in chart.pods(chart.render(values)) if pod["spec"]["automountServiceAccountToken"])
-        for profile, values in chart.profiles().items()
-    }  # fmt: skip
+    def with_token(values: chart.Values) -> list[str]:
+        pods = chart.pods(chart.render(values))
+        return sorted(where for where, pod in pods if pod["spec"]["automountServiceAccountToken"])
+
+    tokens = {profile: with_token(values) for profile, values in chart.profiles().items()}
     operator, scheduler = "Deployment/talk-lingua-operator", "Deployment/talk-lingua-scheduler"
     jobs = ["Job/talk-lingua-fleet-apply", "Job/talk-lingua-fleet-remove"]
     assert tokens["to try out"] == [operator]
@@ -185,7 +188,9 @@ def test_probes_of_the_scheduler_are_on_the_port_that_users_do_not_reach() -> No
 
 
 def test_a_constraint_of_the_user_gets_the_selector_it_lacks() -> None:
-    pod = chart.one(chart.render(chart.MATRIX["every key of the parts"]), "Deployment", "-scheduler")["spec"]["template"]
+    pod = chart.one(chart.render(chart.MATRIX["every key of the parts"]), "Deployment", "-scheduler")["spec"][
+        "template"
+    ]
     (constraint,) = pod["spec"]["topologySpreadConstraints"]
     assert constraint["topologyKey"] == "rack"
     assert constraint["labelSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()

@@ -48,7 +48,13 @@ def test_the_api_server_takes_every_pod_in_a_restricted_namespace(bed: Bed) -> N
             )
             assert answer.ok, f"{where}: {answer.message}"
             judged.add(where)
-    assert {where.partition("/")[0] for where in judged} >= {"Deployment", "StatefulSet", "Job", "Pod", "TranslationFleet"}
+    assert {where.partition("/")[0] for where in judged} >= {
+        "Deployment",
+        "StatefulSet",
+        "Job",
+        "Pod",
+        "TranslationFleet",
+    }
     naive = {"metadata": {"name": "tried"}, "spec": {"containers": [{"name": "a", "image": "b"}]}}
     assert "violates PodSecurity" in bed.api.create(pods, naive, dryRun="All").message
 
@@ -99,7 +105,10 @@ def test_every_check_finds_what_it_is_for() -> None:
 
 def rules(bodies: list[Body]) -> list[tuple[str, Body]]:
     return [
-        (body["metadata"]["name"], rule) for kind in GROUPS for body in chart.of_kind(bodies, kind) for rule in body["rules"]
+        (body["metadata"]["name"], rule)
+        for kind in GROUPS
+        for body in chart.of_kind(bodies, kind)
+        for rule in body["rules"]
     ]
 
 
@@ -115,7 +124,9 @@ def test_no_right_is_a_wildcard_or_leads_to_others(profile: str) -> None:
 
 
 def test_rights_are_in_the_whole_cluster_only_where_that_was_asked_for() -> None:
-    wide = {profile: len(chart.of_kind(chart.render(values), "ClusterRole")) for profile, values in chart.profiles().items()}
+    wide = {
+        profile: len(chart.of_kind(chart.render(values), "ClusterRole")) for profile, values in chart.profiles().items()
+    }
     asked = {"all checks of nodes", "the whole cluster, watched", "production"}
     assert {profile for profile, count in wide.items() if count} == asked
     (rule,) = chart.one(chart.render(chart.MATRIX["all checks of nodes"]), "ClusterRole")["rules"]

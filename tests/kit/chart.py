@@ -103,7 +103,9 @@ MATRIX: dict[str, Values] = {
         "test": {"enabled": False},
     },
     "operator alone": {**HOSTS, "scheduler": {"enabled": False}, "crds": {"keep": False}},
-    "no rights made": {**HOSTS, "rbac": {"create": False}, "operator": {"serviceAccount": {"create": False, "name": "o"}}},
+    "no rights made": {
+        **HOSTS, "rbac": {"create": False}, "operator": {"serviceAccount": {"create": False, "name": "o"}},
+    },
     "every key of the parts": {
         **HOSTS,
         "commonLabels": {"team": "speech"},
@@ -141,7 +143,7 @@ MATRIX: dict[str, Values] = {
 
 @cache
 def helm() -> str:
-    """Find helm as `setup/helm` does. Missing it fails the suite: a chart that was not rendered must not look tested."""
+    """Find helm as `setup/helm` does. Missing it fails the suite: what was not rendered must not look tested."""
     found = subprocess.run([str(ROOT / "setup" / "helm"), "--where"], capture_output=True, text=True, check=False)
     if found.returncode:
         raise RuntimeError(found.stderr.strip())
@@ -154,7 +156,13 @@ def run(*arguments: str, stdin: str | None = None, kubeconfig: Path | None = Non
     if kubeconfig is not None:
         environment |= {"KUBECONFIG": str(kubeconfig), "HOME": str(kubeconfig.parent)}
     return subprocess.run(
-        [helm(), *arguments], input=stdin, capture_output=True, text=True, check=False, env=environment, timeout=_WITHIN_S
+        [helm(), *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        timeout=_WITHIN_S,
     )
 
 
@@ -162,7 +170,7 @@ def run(*arguments: str, stdin: str | None = None, kubeconfig: Path | None = Non
 def _render(values: str, namespace: str) -> tuple[Body, ...]:
     done = run("template", RELEASE, str(CHART), "--namespace", namespace, "--values", "-", stdin=values)
     assert done.returncode == 0, done.stderr
-    return tuple(body for body in yaml.load_all(done.stdout, yaml.CSafeLoader) if body)  # noqa: S506 - the safe one, in C
+    return tuple(body for body in yaml.load_all(done.stdout, yaml.CSafeLoader) if body)
 
 
 def render(values: Mapping[str, Any], namespace: str = NAMESPACE) -> list[Body]:

@@ -44,8 +44,8 @@ OF_CONTAINER: dict[str, Callable[[Body, Body], bool]] = {
         and not _context(container).get("capabilities", {}).get("add")
     ),
     "no unmasked /proc": lambda _, container: _context(container).get("procMount", "Default") == "Default",
-    "no other profile": lambda pod, container: not any(
-        _either(pod, container, name) for name in ("seLinuxOptions", "windowsOptions", "appArmorProfile")
+    "no other profile": lambda pod, container: (
+        not any(_either(pod, container, name) for name in ("seLinuxOptions", "windowsOptions", "appArmorProfile"))
     ),
     "no port of the host": lambda _, container: not any(port.get("hostPort") for port in container.get("ports", [])),
     "a root that can't be written": lambda _, container: _context(container).get("readOnlyRootFilesystem") is True,
@@ -57,12 +57,14 @@ OF_CONTAINER: dict[str, Callable[[Body, Body], bool]] = {
         "@sha256:" in container["image"]
         or (":" in container["image"].rpartition("/")[2] and not container["image"].endswith(":latest"))
     ),
-    "no secret in a plain variable": lambda _, container: not any(
-        # A path is where a secret is mounted.
-        word in variable["name"] and not variable.get("value", "/").startswith("/")
-        for variable in container.get("env", [])
-        for word in ("SECRET", "PASSWORD", "TOKEN")
-        if variable["name"] != "LINGUA_AUTH_TOKEN_REVIEW"
+    "no secret in a plain variable": lambda _, container: (
+        not any(
+            # A path is where a secret is mounted.
+            word in variable["name"] and not variable.get("value", "/").startswith("/")
+            for variable in container.get("env", [])
+            for word in ("SECRET", "PASSWORD", "TOKEN")
+            if variable["name"] != "LINGUA_AUTH_TOKEN_REVIEW"
+        )
     ),
 }
 
