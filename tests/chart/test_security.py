@@ -12,6 +12,7 @@ from kit.kube.api import path
 from kit.pod_security import OF_CONTAINER, OF_POD, findings
 from lingua_operator.pods import allowed_for, problem_of
 from lingua_operator.resource import parse_spec
+from lingua_operator.rights import verbs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,6 +140,26 @@ def test_every_rule_says_what_it_is_for() -> None:
         for number, line in enumerate(lines):
             if line.strip().startswith("- apiGroups:"):
                 assert lines[number - 1].strip().startswith("# "), f"{file.name}:{number + 1}"
+
+
+def granted(bodies: list[Body], ending: str) -> set[tuple[str, str, str]]:
+    return {
+        (group, resource, verb)
+        for role in bodies
+        if role["kind"] in GROUPS and role["metadata"]["name"].endswith(ending)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+@pytest.mark.parametrize("profile", ["to try out", "the whole cluster, watched", "several namespaces", "production"])
+def test_the_operator_gets_the_rights_it_uses_and_no_other(profile: str) -> None:
+    bodies = chart.render(chart.profiles()[profile])
+    assert granted(bodies, "-operator") == verbs_of(("core", "pods", "fleets", "mirror"))
+    standby = chart.profiles()[profile].get("operator", {}).get("standby", False)
+    assert granted(bodies, "-standby") == (verbs_of(("standby",)) if standby else set())
 
 
 def test_each_namespace_served_has_its_role_and_no_other() -> None:
