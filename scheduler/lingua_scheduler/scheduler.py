@@ -53,7 +53,7 @@ class Scheduler:
         self.audio = AudioBound(settings.audio.total_bytes, self.metrics.audio_held_bytes)
         self.carrier = Carrier(self.instance_id)
         self.dispatcher = Dispatcher(store, settings, self.carrier, self.metrics)
-        self.gate = NodeGate(store, settings.nodes.admission)
+        self.gate = NodeGate(store, settings.nodes.admission, epoch)
         self.nodes = NodeHub(store, self.carrier, self.metrics)
         self.epoch = epoch
         secret = peer_secret(settings.peer, epoch)
@@ -74,7 +74,6 @@ class Scheduler:
     async def reassert(self, epoch: str) -> None:
         """Tell the store again what is alive here: it lost its past, and has a new epoch."""
         self.epoch = epoch
-        self.gate.store_was_lost()
         self.peers.rekey(peer_secret(self.settings.peer, epoch))
         await self.nodes.reassert()
         await self.sessions.reassert()

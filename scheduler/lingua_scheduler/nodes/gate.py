@@ -14,6 +14,7 @@ from lingua_wire.codes import ErrorCode
 if TYPE_CHECKING:
     from lingua_scheduler.auth import NodeIdentity
     from lingua_state.client import Store
+    from lingua_state.declarations import DeclaredSummary
     from lingua_state.declared import Credential, Declaration
 
 Admission = Literal["open", "declared"]
@@ -40,10 +41,13 @@ class Admitted:
 class NodeGate:
     """Judges nodes. ``reviews`` is there where tokens of service accounts are accepted."""
 
-    def __init__(self, store: Store, admission: Admission) -> None:
+    def __init__(self, store: Store, admission: Admission, epoch: str) -> None:
         self.admission = admission
         self.reviews: Reviews | None = None
+        self.judged = 0
+        """How often a declaration was read: what was looked at before says nothing of that node."""
         self._store = store
+        self._epoch = epoch
         self._count: int | None = None
         self._doubt_until_s = 0.0
 
@@ -52,13 +56,12 @@ class NodeGate:
         """Tell whether a credential that no list holds may still be a declared node's."""
         return self.admission == "declared" or self.reviews is not None or self._count != 0
 
-    def note(self, count: int) -> None:
-        """Take in how many nodes are declared."""
-        self._count = count
-
-    def store_was_lost(self) -> None:
-        """Take in that the store lost its past, and every declaration with it."""
-        self._doubt_until_s = time.monotonic() + DOUBT_S
+    def note(self, summary: DeclaredSummary) -> None:
+        """Take in how many nodes are declared, and whether the store lost its past and every declaration with it."""
+        self._count = summary.count
+        if summary.epoch != self._epoch:
+            self._epoch = summary.epoch
+            self._doubt_until_s = time.monotonic() + DOUBT_S
 
     async def admit(self, node_id: str, identity: NodeIdentity, proved: str = "") -> Admitted:
         """Say what is declared of a node whose process may come in.
@@ -67,8 +70,11 @@ class NodeGate:
         :raises AuthError: it may not, or that can't be told just now (SCHEDULER_DEPENDENCY_DOWN: try again).
         :raises StateError: the store is away.
         """
+        self.judged += 1
         declaration = await declarations.get(self._store, node_id)
         if declaration is None:
+            if self.admission == "declared" or identity.pending:
+                self.note(await declarations.summary(self._store))
             self._admit_undeclared(identity)
             return Admitted(None)
         credential = declaration.credential

@@ -44,8 +44,9 @@ class Warden:
     async def look(self) -> None:
         """Look once. What could not be settled is looked at again the next time."""
         summary = await declarations.summary(self._scheduler.store)
-        self._scheduler.gate.note(summary.count)
-        seen = f"{summary.epoch} {summary.digest}"
+        self._scheduler.gate.note(summary)
+        # A declaration that came and went between two looks leaves the same sum, but not the same nodes.
+        seen = f"{summary.epoch} {summary.digest} {self._scheduler.gate.judged}"
         if seen == self._seen or self._scheduler.draining:
             return
         if await self._check_all():
