@@ -21,6 +21,8 @@ from redis.maint_notifications import MaintNotificationsConfig
 if TYPE_CHECKING:
     from ssl import SSLContext
 
+#: What an option for the Sentinels begins with.
+_ASKING = "sentinel_"
 _DEFAULT_PORTS = {"redis": 6379, "redis+cluster": 6379, "redis+sentinel": 26379}
 
 
@@ -38,7 +40,8 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """What a store's URL says. ``options`` go to redis-py as they are (TLS files and such)."""
+    """What a store's URL says. ``options`` (TLS files and such) go to redis-py as they are, for connections to the store;
+    ``asking`` for those to the Sentinels."""
 
     kind: str
     endpoints: tuple[Endpoint, ...]
@@ -48,6 +51,7 @@ class Address:
     password: str | None = field(default=None, repr=False)
     tls: bool = False
     options: dict[str, Any] = field(default_factory=dict, repr=False)
+    asking: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def tls_context(self) -> SSLContext | None:
         """Make the TLS context exactly as redis-py reads these options."""
@@ -99,6 +103,8 @@ def _read_many(url: str, scheme: str, *, tls: bool) -> Address:
         raise ValueError(f"{scheme}:// names at least one host")
     if scheme == "redis+sentinel" and not service:
         raise ValueError("redis+sentinel:// ends in the name of the service: redis+sentinel://host:26379/lingua")
+    given = dict(parse_qsl(parts.query))
+    options = {name: value for name, value in given.items() if not name.startswith(_ASKING)}
     return Address(
         kind=scheme.removeprefix("redis+"),
         endpoints=endpoints,
@@ -107,8 +113,20 @@ def _read_many(url: str, scheme: str, *, tls: bool) -> Address:
         username=unquote(username) or None,
         password=unquote(password) or None,
         tls=tls,
-        options=dict(parse_qsl(parts.query)),
+        options=options,
+        asking=_asking(given, tls=tls) if scheme == "redis+sentinel" else {},
     )
+
+
+def _asking(given: dict[str, str], *, tls: bool) -> dict[str, Any]:
+    """Choose how the Sentinels are asked: with TLS as the store is, unless ``sentinel_ssl`` says otherwise; their
+    password is their own."""
+    own: dict[str, Any] = {
+        name.removeprefix(_ASKING): value for name, value in given.items() if name.startswith(_ASKING)
+    }
+    secure = str(own.pop("ssl", tls)).lower() in ("true", "1", "yes", "on")
+    shared = {name: value for name, value in given.items() if name.startswith("ssl_")}
+    return {"ssl": True, **shared, **own} if secure else own
 
 
 def _endpoint(text: str, default_port: int) -> Endpoint:
@@ -228,11 +246,9 @@ def _credentials(address: Address) -> dict[str, Any]:
 
 
 def _sentinel(address: Address, timeout_ms: int) -> Sentinel:
-    own = {key: value for key, value in address.options.items() if not key.startswith("sentinel_")}
-    asking = {key.removeprefix("sentinel_"): value for key, value in address.options.items() if key not in own}
     hosts = [(endpoint.host, endpoint.port) for endpoint in address.endpoints]
     return Sentinel(  # type: ignore[no-untyped-call]
-        hosts, sentinel_kwargs=asking | connect_options(timeout_ms), ssl=address.tls, **own
+        hosts, sentinel_kwargs=address.asking | connect_options(timeout_ms), ssl=address.tls, **address.options
     )
 
 

@@ -151,13 +151,13 @@ def primary_replica_sentinel(directory: Path) -> Iterator[tuple[EmbeddedServer, 
             sentinel.stop()
 
 
-def start_sentinel(directory: Path, primary_port: int) -> EmbeddedServer:
+def start_sentinel(directory: Path, primary_port: int, *more: str) -> EmbeddedServer:
     directory.mkdir()
     port = free_port()
     settings = directory / "sentinel.conf"
     settings.write_text(
         f'bind 127.0.0.1\nport {port}\ndir "{directory}"\nlogfile "{directory / "server.log"}"\n'
-        f"sentinel monitor lingua 127.0.0.1 {primary_port} 1\n"
+        f"sentinel monitor lingua 127.0.0.1 {primary_port} 1\n" + "".join(f"{line}\n" for line in more)
     )
     return launch([str(redis_server()), str(settings), "--sentinel"], port, directory)
 
@@ -184,6 +184,35 @@ async def test_the_primary_that_the_sentinels_name_is_found_both_ways(tmp_path: 
                 assert await port_of(store) == one.port
             with pytest.raises(StoreUnavailable, match="other"):
                 async with opened(f"redis+sentinel://127.0.0.1:{sentinel.port}/other", retry_budget_ms=100):
+                    pass
+        finally:
+            sentinel.stop()
+
+
+async def test_sentinels_with_tls_and_a_password_of_their_own_are_asked_with_these(tmp_path: Path) -> None:
+    certificate, key = make_certificate(tmp_path)
+    tls = ["--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-ca-cert-file", str(certificate)]
+    secure, asked = free_port(), free_port()
+    options = ["--tls-port", str(secure), *tls, "--tls-auth-clients", "no", "--requirepass", "of-the-store"]
+    with running(tmp_path / "1", *options) as one:
+        sentinel = start_sentinel(
+            tmp_path / "2", secure,
+            f"tls-port {asked}", f"tls-cert-file {certificate}", f"tls-key-file {key}", "tls-auth-clients no",
+            f"tls-ca-cert-file {certificate}", "tls-replication yes", "requirepass of-the-sentinels",
+            "sentinel auth-pass lingua of-the-store",
+        )  # fmt: skip
+        address = f"://:of-the-store@127.0.0.1:{asked}/lingua?ssl_ca_certs={certificate}"
+        try:
+            async with opened(f"rediss+sentinel{address}&sentinel_password=of-the-sentinels") as store:
+                await both_ways(store)
+                assert await port_of(store) == one.port
+            plain = (
+                f"{address.replace(str(asked), str(sentinel.port))}&sentinel_password=of-the-sentinels&sentinel_ssl=no"
+            )
+            async with opened(f"rediss+sentinel{plain}") as store:
+                await both_ways(store)
+            with pytest.raises(StoreUnavailable):
+                async with opened(f"rediss+sentinel{address}&sentinel_password=wrong", retry_budget_ms=100):
                     pass
         finally:
             sentinel.stop()
