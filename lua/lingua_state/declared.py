@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 #: Hex digits of a digest. The sums over all declarations take three parts of it, eleven digits each.
 _DIGITS = 40
 _PARTS = ((0, 11), (11, 22), (22, 33))
+#: What no node id may end with: ``n1:jobs`` would be the key of what n1 has to do.
+OTHERS_KEYS = (":jobs", ":waiting")
 _NODE_ID = re.compile(r"[!-~]{1,128}")
 #: Roomy: the operator names cluster, namespace and resource in it too.
 _UID = re.compile(r"[!-~]{1,256}")
@@ -77,6 +79,8 @@ class Declaration:
     def __post_init__(self) -> None:
         if not _NODE_ID.fullmatch(self.node_id) or not _UID.fullmatch(self.uid):
             raise ValueError(f"node_id and uid are printable, without spaces: {self.node_id!r}, {self.uid!r}")
+        if self.node_id.endswith(OTHERS_KEYS):
+            raise ValueError(f"a node_id does not end with {' or '.join(OTHERS_KEYS)}: {self.node_id!r}")
         if self.generation < 1:
             raise ValueError(f"generation is 1 or more, not {self.generation}")
         if not 1 <= self.capacity <= MAX_CAPACITY or not 0 <= self.weight <= MAX_WEIGHT:

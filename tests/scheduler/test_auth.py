@@ -26,7 +26,10 @@ from lingua_scheduler.auth import (
     new_nonce,
     require,
 )
+from lingua_scheduler.nodes.member import node_id_of
 from lingua_wire.codes import CloseCode, ErrorCode
+from lingua_wire.errors import WireError
+from lingua_wire.node_messages import NodeRegister
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -307,3 +310,66 @@ def test_a_proof_fits_neither_another_pair_nor_the_other_direction(changed: dict
     assert not PeerProof(**parts).listener_proves(SECRET, mac)
     assert not PeerProof(**parts).caller_proves(OTHER, mac)
     assert not PeerProof(**parts).caller_proves(SECRET, "é")
+
+
+def tokens_file(tmp_path: Path, *lines: str) -> Path:
+    file = tmp_path / "tokens"
+    file.write_text("\n".join(lines))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("name", "asks_for", "gets"),
+    [
+        ("lab-1", "lab-1", "lab-1"),
+        ("lab-1", None, "lab-1"),
+        ("lab-1", "lab-2", None),
+        ("lab-1", "lab-11", None),
+        ("lab-*", "lab-2", "lab-2"),
+        ("lab-*", None, "lab-"),
+        ("lab-*", "prod-1", None),
+        ("*", "prod-1", "prod-1"),
+    ],
+)
+def test_a_listed_token_is_good_for_the_node_ids_that_its_name_says(
+    tmp_path: Path, name: str, asks_for: str | None, gets: str | None
+) -> None:
+    doors = Authenticator(AuthRules(node_tokens=str(tokens_file(tmp_path, f"{name} {'a' * 20}"))))
+    identity = doors.node(bearer("a" * 20))
+    message = NodeRegister.model_construct(node_id=asks_for)
+    if gets is None:
+        with pytest.raises(WireError) as refused:
+            node_id_of(message, identity)
+        assert (refused.value.code, refused.value.close) == ("NODE_ID_CONFLICT", 4403)
+    else:
+        assert node_id_of(message, identity).startswith(gets)
+
+
+@pytest.mark.parametrize("name", ["a,b", "*a", "a*b", "{x}"])
+def test_a_name_that_no_node_can_have_is_refused_at_the_start(tmp_path: Path, name: str) -> None:
+    with pytest.raises(AuthSettingsError, match="no node id"):
+        Authenticator(AuthRules(node_tokens=str(tokens_file(tmp_path, f"{name} {'a' * 20}"))))
+
+
+def test_a_node_token_that_names_no_node_is_refused() -> None:
+    with pytest.raises(AuthError, match="names no node") as refused:
+        gate(node_secret=OTHER).node(bearer(signed(OTHER, aud=NODE_AUDIENCE, sub="")))
+    assert refused.value.http_status == 401
+
+
+def test_a_token_on_no_list_waits_for_the_registration_only_where_nodes_are_declared(tmp_path: Path) -> None:
+    doors = Authenticator(AuthRules(node_tokens=str(tokens_file(tmp_path, f"lab-1 {'a' * 20}"))))
+    with pytest.raises(AuthError):
+        doors.node(bearer("of nobody"))
+    identity = doors.node(bearer("of nobody"), takes_declared=True)
+    assert (identity.pending, identity.verified, identity.node_id) == (True, False, None)
+    assert not doors.node(bearer("a" * 20), takes_declared=True).pending
+    for token in ("", "x" * 9_000):
+        with pytest.raises(AuthError):
+            doors.node(bearer(token), takes_declared=True)
+
+
+def test_a_node_s_token_is_not_in_what_is_shown_of_it() -> None:
+    identity = Authenticator(AuthRules()).node(bearer("s3cret"))
+    assert identity.token == "s3cret"
+    assert "s3cret" not in repr(identity)

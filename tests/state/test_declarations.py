@@ -487,7 +487,8 @@ async def test_a_changed_weight_counts_at_once(store: Store) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"node_id": "a b"}, {"node_id": ""}, {"uid": "u 1"}, {"generation": 0}, {"capacity": 0}, {"capacity": 1001},
+        {"node_id": "a b"}, {"node_id": "n1:jobs"}, {"node_id": "n1:waiting"},
+        {"node_id": ""}, {"uid": "u 1"}, {"generation": 0}, {"capacity": 0}, {"capacity": 1001},
         {"weight": -1}, {"weight": 1001},
     ],
 )  # fmt: skip

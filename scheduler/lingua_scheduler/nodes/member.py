@@ -13,7 +13,7 @@ from lingua_scheduler.nodes.changes import Changes
 from lingua_scheduler.nodes.load import LoadGate, LoadRules, resources_of
 from lingua_scheduler.tokens import AuthError
 from lingua_state import nodes
-from lingua_state.declared import bound, check_bound
+from lingua_state.declared import OTHERS_KEYS, bound, check_bound
 from lingua_state.errors import ClassesRefused, DeclarationApart, Redeclared
 from lingua_state.ids import new_incarnation
 from lingua_state.models import ClassBounds, NodeBeat, NodeRegistration
@@ -247,8 +247,12 @@ def tenants_of(message: NodeRegister, identity: NodeIdentity) -> tuple[str, ...]
 def node_id_of(message: NodeRegister, identity: NodeIdentity) -> str:
     """Name the node: as its credential says, else as it calls itself, else anew.
 
-    :raises WireError: the credential is another node's.
+    :raises WireError: the credential is another node's, or the name would be taken for what the store keeps of another.
     """
+    if (message.node_id or "").endswith(OTHERS_KEYS):
+        raise WireError(
+            ErrorCode.INVALID_MESSAGE, "node_id: ends like a key of another node", close=CloseCode.FORBIDDEN
+        )
     if identity.node_id and message.node_id and identity.node_id != message.node_id:
         raise WireError(
             ErrorCode.NODE_ID_CONFLICT, "node_id: the credential is another node's", close=CloseCode.FORBIDDEN

@@ -239,3 +239,18 @@ async def test_a_node_that_registers_all_the_time_stays_what_it_was(
             await node.say(node.registration())
         await eventually(lambda: node.all("error"))
         assert {error["code"] for error in node.all("error")} == {"RATE_LIMITED"}
+
+
+@BOTH
+@pytest.mark.parametrize("kept", ["jobs", "waiting"])
+async def test_a_node_can_t_take_the_name_of_what_the_store_keeps_of_another(
+    scheduler: SchedulerProcess, bystander: Client, kept: str, extensions: tuple[str, ...]
+) -> None:
+    async with a_node(scheduler, extensions) as other:
+        assert bystander.is_open
+        node = Node(scheduler.url, ("qya",), ("qyb",), node_id=f"{other.node_id}:{kept}", extensions=extensions)
+        await node.connect()
+        await node.say(node.registration())
+        assert await node.closed() == 4403
+        assert node.all("error")[0]["code"] == "INVALID_MESSAGE"
+        await node.disconnect()
