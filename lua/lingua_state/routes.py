@@ -40,8 +40,8 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """What a store's URL says. ``options`` (TLS files and such) go to redis-py as they are, for connections to the store;
-    ``asking`` for those to the Sentinels."""
+    """What a store's URL says. ``options`` (TLS files and such) go to redis-py as they are, for connections to the
+    store; ``asking`` for those to the Sentinels."""
 
     kind: str
     endpoints: tuple[Endpoint, ...]

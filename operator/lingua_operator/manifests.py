@@ -106,9 +106,10 @@ def _known(document: object) -> tuple[Kind, Body]:
 
 
 async def _run(task: str, text: str, within_s: float) -> None:
+    found = read(text)
     cluster = await connect(KubernetesSettings())
     try:
-        await (apply if task == "apply" else remove)(cluster, read(text), within_s)
+        await (apply if task == "apply" else remove)(cluster, found, within_s)
     finally:
         await cluster.close()
 
