@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from kit.kube.manifests import FLEET, NODE
+from kit.kube.manifests import FLEET, NODE, node_spec
+from lingua_operator.pods import allowed_for, problem_of
+from lingua_operator.resource import parse_spec
 
 if TYPE_CHECKING:
     from kit.kube.bed import Bed
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples" / "manifests"
 FILES = sorted(FOLDER.glob("*.yaml"))
+WITH_PODS = pytest.mark.parametrize(
+    "file", [file for file in FILES if "podTemplate" in file.read_text()], ids=lambda file: file.name
+)
 EACH = pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 
 
@@ -31,9 +36,7 @@ def test_an_example_is_applied(bed: Bed, namespace: str, file: Path) -> None:
     assert again.count(" unchanged") == len(documents(file))
 
 
-@pytest.mark.parametrize(
-    "file", [file for file in FILES if "podTemplate" in file.read_text()], ids=lambda file: file.name
-)
+@WITH_PODS
 def test_a_pod_of_an_example_passes_the_restricted_standard(bed: Bed, file: Path) -> None:
     enforced = bed.namespace("restricted", {"pod-security.kubernetes.io/enforce": "restricted"})
     bed.account(enforced, "speech-node")
@@ -42,6 +45,14 @@ def test_a_pod_of_an_example_passes_the_restricted_standard(bed: Bed, file: Path
         pod = {"metadata": {"name": name, **template.get("metadata", {})}, "spec": template["spec"]}
         made = bed.api.create(f"/api/v1/namespaces/{enforced}/pods", pod, fieldValidation="Strict")
         assert made.ok, made.message
+
+
+@WITH_PODS
+def test_the_operator_accepts_the_pod_of_an_example(file: Path) -> None:
+    for document in documents(file):
+        for _ in pods_of(document):
+            spec = parse_spec(node_spec(document))
+            assert problem_of(spec, allowed_for(spec, frozenset(), ())) is None
 
 
 def test_the_examples_have_pods_of_both_kinds() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kit.kube.api import path
+from kit.kube.bed import CRDS
 from kit.kube.manifests import FLEET, NODE, collection, fleet, merged, node
 
 if TYPE_CHECKING:
@@ -75,6 +76,12 @@ def test_nodes_are_selected_by_what_is_wished_of_them(bed: Bed, namespace: str) 
     assert chosen.split() == ["translationnode.lingua.dev/b", "translationnode.lingua.dev/c"]
     other = bed.api.get(collection(NODE, namespace), fieldSelector="spec.weight=100")
     assert other.status == 400, "only what is served by an index may be asked for"
+
+
+@pytest.mark.parametrize("how", [["--server-side", "--force-conflicts"], []], ids=["server side", "client side"])
+def test_the_definitions_are_applied_without_a_warning(bed: Bed, how: list[str]) -> None:
+    said = bed.kubectl("apply", "--warnings-as-errors", "--dry-run=server", "--validate=strict", *how, "-f", str(CRDS))
+    assert said.count("customresourcedefinition.apiextensions.k8s.io/translation") == 2
 
 
 def test_every_field_is_explained(bed: Bed) -> None:

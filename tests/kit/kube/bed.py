@@ -102,9 +102,11 @@ class Bed:
 
     def wait_ready(self) -> None:
         """Wait until the API server answers and is ready."""
-        eventually_sync(lambda: self.api_server.check() and self._is_ready(), within_s=READY_S, what="API server ready")
+        eventually_sync(self._is_ready, within_s=READY_S, what="API server ready")
 
     def _is_ready(self) -> bool:
+        self.etcd.check()
+        self.api_server.check()
         try:
             return self.api.get("/readyz").status == 200
         except OSError:
