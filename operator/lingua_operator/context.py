@@ -10,6 +10,8 @@ from lingua_operator.known import Known, Owner
 from lingua_operator.reconcile import PodFact
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lingua_operator.cluster import Cluster
     from lingua_operator.credentials import Secrets
     from lingua_operator.known import Key
@@ -58,6 +60,8 @@ class Context:
     draining: set[Key] = field(default_factory=set)
     dirty: set[Key] = field(default_factory=set)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Called with each node that changed or went.
+    touched: Callable[[Node], None] = lambda _: None
     #: Why the store does not answer; empty: it does.
     store_trouble: str = ""
     #: The resources were listed at least once.

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import kopf
 
 from lingua_operator import nodes, statuses
-from lingua_operator.cluster import NODES, PODS
+from lingua_operator.cluster import FLEETS, NODES, PODS
 from lingua_operator.resource import parse_node
 
 if TYPE_CHECKING:
     from lingua_operator.context import Context
+    from lingua_operator.fleets.controller import Fleets
     from lingua_operator.pod_keeper import PodKeeper
 
 #: kopf asks for a delay; a deletion goes on at the next change anyway.
@@ -36,8 +37,10 @@ def register_nodes(registry: kopf.OperatorRegistry, context: Context) -> None:
         node = parse_node(body)
         if event["type"] != "DELETED":
             context.known.see(node)
+            context.touched(node)
         elif context.known.forget(node):
             context.pods.forget(node)
+            context.touched(node)
             await nodes.forget(context, node)
 
     @kopf.on.create(**where)
@@ -67,3 +70,11 @@ def register_pods(registry: kopf.OperatorRegistry, keeper: PodKeeper) -> None:
     @kopf.on.event(PODS.group, PODS.version, PODS.plural, registry=registry)
     async def seen(event: Any, body: kopf.Body, **_: Any) -> None:  # noqa: ANN401 - kopf's
         keeper.seen(event["type"], body)
+
+
+def register_fleets(registry: kopf.OperatorRegistry, fleets: Fleets) -> None:
+    """Register that fleets are seen. Only seen: they are tended by their own loop, which needs no memory of kopf's."""
+
+    @kopf.on.event(FLEETS.group, FLEETS.version, FLEETS.plural, registry=registry)
+    async def seen(event: Any, body: kopf.Body, **_: Any) -> None:  # noqa: ANN401 - kopf's
+        fleets.seen(event["type"], body)

@@ -198,7 +198,7 @@ def _metadata(node: Node, number: int, template: Mapping[str, Any]) -> Body:
         "ownerReferences": [
             {
                 "apiVersion": "lingua.dev/v1alpha1", "kind": "TranslationNode", "name": node.name, "uid": node.uid,
-                "controller": True, "blockOwnerDeletion": True,
+                "controller": True,
             }
         ],
     }  # fmt: skip

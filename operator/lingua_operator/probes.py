@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from lingua_operator.metrics import Metrics
     from lingua_operator.settings import HttpSettings
@@ -34,9 +34,14 @@ class Health:
 
 @asynccontextmanager
 async def serve(
-    settings: HttpSettings, health: Health, metrics: Metrics, refresh: Callable[[], None]
+    settings: HttpSettings,
+    health: Health,
+    metrics: Metrics,
+    refresh: Callable[[], None],
+    more: Sequence[web.RouteDef] = (),
 ) -> AsyncIterator[int]:
-    """Answer /healthz, /readyz and /metrics; give the port. ``refresh`` brings gauges up to date before a scrape."""
+    """Answer /healthz, /readyz, /metrics and ``more``; give the port. ``refresh`` brings gauges up to date before a
+    scrape."""
 
     async def healthz(_: web.Request) -> web.Response:
         trouble = health.alive()
@@ -52,7 +57,7 @@ async def serve(
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     app = web.Application()
-    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", scrape)])
+    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", scrape), *more])
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:

@@ -16,19 +16,24 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, cast
 
 import kopf
+from aiohttp import web
 
 from lingua_operator import __version__, cluster, probes, statuses
+from lingua_operator.cluster import NotFound
 from lingua_operator.context import Context
 from lingua_operator.credentials import Secrets
 from lingua_operator.drains import watch_drains
-from lingua_operator.handlers import register_nodes, register_pods
+from lingua_operator.fleets.controller import Fleets
+from lingua_operator.fleets.figures import Figures
+from lingua_operator.fleets.roster import Roster
+from lingua_operator.handlers import register_fleets, register_nodes, register_pods
 from lingua_operator.kopf_settings import kopf_settings
 from lingua_operator.metrics import Metrics
+from lingua_operator.mirror import Mirror
 from lingua_operator.pod_keeper import PodKeeper
 from lingua_operator.resync import Resync
 from lingua_operator.watched import WatchProgress
-from lingua_state.client import RedisSettings, open_store
-from lingua_state.errors import StateError
+from lingua_state.client import RedisSettings, make_store
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -39,7 +44,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_STORE_PAUSE_S = 2.0
+_INSTALL_PAUSE_S = 3.0
+#: What KEDA's metrics-api scaler reads.
+_DEMAND = "/fleets/{namespace}/{name}/demand"
 
 
 class Operator:
@@ -52,6 +59,7 @@ class Operator:
         self.progress = WatchProgress(self.metrics)
         self.health = probes.Health(self.progress, settings.watch.stale_ms)
         self.context: Context | None = None
+        self.figures: Figures | None = None
         #: Where probes and metrics are answered, once they are.
         self.port = 0
 
@@ -69,7 +77,9 @@ class Operator:
             api = await cluster.connect(self._settings.kubernetes)
             stack.push_async_callback(api.close)
             self.port = await stack.enter_async_context(
-                probes.serve(self._settings.http, self.health, self.metrics, self._refresh)
+                probes.serve(
+                    self._settings.http, self.health, self.metrics, self._refresh, [web.get(_DEMAND, self._demand)]
+                )
             )
             log.info("probes are answered", extra={"port": self.port})
             await self._until_stopped(self._lead(api, stack))
@@ -84,29 +94,36 @@ class Operator:
 
     async def _work(self, api: cluster.Cluster, stack: AsyncExitStack) -> None:
         """Do the work of an operator until something ends it."""
-        store = await open_patiently(self._settings.redis)
+        store = store_of(self._settings.redis)
         stack.push_async_callback(store.close)
         context = self.context = Context(self._settings, api, store, Secrets(api), self.metrics)
         resync = Resync(context)
         keeper = context.pods = PodKeeper(api, self._settings, context.wake)
-        await resync.list_resources()
+        figures = self.figures = Figures(context, Roster(context.known))
+        fleets = Fleets(context, figures)
+        context.touched = fleets.touched
+        await _until_installed(resync)
         await keeper.list_pods()
+        await fleets.list_fleets()
         self.progress.restart()
         self.health.working = self.health.ready = True
         self.metrics.leading.set(1)
         log.info("the operator works", extra={"count": len(context.known), "version": __version__})
         try:
             await _first_end(
-                self._kopf(api, context, keeper),
+                self._kopf(api, context, keeper, fleets),
                 keeper.run(),
+                fleets.run(),
+                figures.run(),
                 resync.run(),
                 watch_drains(context),
+                *([Mirror(context).run()] if self._settings.admission == "mirror" else []),
             )
         finally:
             self.health.working = False
             self.metrics.leading.set(0)
 
-    async def _kopf(self, api: cluster.Cluster, context: Context, keeper: PodKeeper) -> None:
+    async def _kopf(self, api: cluster.Cluster, context: Context, keeper: PodKeeper, fleets: Fleets) -> None:
         registry = kopf.OperatorRegistry()
 
         @kopf.on.login(registry=registry)
@@ -116,6 +133,7 @@ class Operator:
 
         register_nodes(registry, context)
         register_pods(registry, keeper)
+        register_fleets(registry, fleets)
         namespaces = self._settings.namespace_list()
         await kopf.operator(
             registry=registry,
@@ -140,6 +158,11 @@ class Operator:
             task.cancel()
         await asyncio.gather(task, return_exceptions=self._stop.is_set())
 
+    async def _demand(self, request: web.Request) -> web.Response:
+        if self.figures is None:
+            return web.json_response({"error": "this operator does not work yet, or stands by"}, status=503)
+        return await self.figures.answer(request)
+
     def _refresh(self) -> None:
         """Bring the gauges up to date for a scrape."""
         self.metrics.watch_age.set(self.progress.age_s if self.health.working else 0)
@@ -152,25 +175,33 @@ class Operator:
             self.metrics.nodes.labels(reason).set(count)
 
 
-async def open_patiently(redis: RedisGroup) -> Store:
-    """Open the store, waiting as long as it takes: containers start in any order.
+def store_of(redis: RedisGroup) -> Store:
+    """Make the store's handle; that the store is away at the start is like any other time that it is.
 
     :raises ValueError: the URL or the cell is not well formed.
     """
-    settings = RedisSettings(
-        url=redis.url.get_secret_value(),
-        cell=redis.cell,
-        prefix=redis.prefix,
-        timeout_ms=redis.timeout_ms,
-        retry_budget_ms=redis.retry_budget_ms,
-        client_name="lingua-operator",
+    return make_store(
+        RedisSettings(
+            url=redis.url.get_secret_value(),
+            cell=redis.cell,
+            prefix=redis.prefix,
+            timeout_ms=redis.timeout_ms,
+            retry_budget_ms=redis.retry_budget_ms,
+            client_name="lingua-operator",
+        )
     )
+
+
+async def _until_installed(resync: Resync) -> None:
+    """List the resources, waiting for their kinds to be there: charts and definitions come in any order."""
     while True:
         try:
-            return await open_store(settings)
-        except StateError as error:
-            log.warning("the store is not there yet", extra={"code": error.code})
-            await asyncio.sleep(_STORE_PAUSE_S)
+            await resync.list_resources()
+        except NotFound:
+            log.warning("the TranslationNode definition is not installed: install the CRDs; it is waited for")
+            await asyncio.sleep(_INSTALL_PAUSE_S)
+        else:
+            return
 
 
 async def _first_end(*parts: Coroutine[Any, Any, None]) -> None:

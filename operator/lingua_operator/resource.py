@@ -161,6 +161,7 @@ class Node:
     labels: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
     finalizers: tuple[str, ...] = ()
+    owners: tuple[dict[str, Any], ...] = ()
     #: The status as it came: others' conditions in it are kept.
     raw_status: dict[str, Any] = field(default_factory=dict, repr=False)
 
@@ -179,6 +180,11 @@ class Node:
     def mirrored(self) -> bool:
         """Tell whether it was made for a node that registered by itself, and is only shown."""
         return self.labels.get(LABEL_MIRRORED) == "true"
+
+    @property
+    def controller_uid(self) -> str:
+        """Name what made it and answers for it, a fleet; empty: nothing does."""
+        return next((str(owner.get("uid", "")) for owner in self.owners if owner.get("controller")), "")
 
 
 def parse_node(body: Any) -> Node:  # noqa: ANN401 - kopf's mapping or the client's dict
@@ -199,6 +205,7 @@ def parse_node(body: Any) -> Node:  # noqa: ANN401 - kopf's mapping or the clien
         labels=dict(meta.get("labels") or {}),
         annotations=dict(meta.get("annotations") or {}),
         finalizers=tuple(meta.get("finalizers") or ()),
+        owners=tuple(dict(owner) for owner in meta.get("ownerReferences") or ()),
         raw_status=copy.deepcopy(dict(body.get("status") or {})),
     )
 

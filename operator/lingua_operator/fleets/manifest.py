@@ -9,7 +9,7 @@ from lingua_operator.fleets.parse import RETIRING, RETIRING_SINCE, TEMPLATE_SCHE
 from lingua_operator.resource import LABEL_FLEET, LABEL_TEMPLATE_HASH, OWN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from lingua_operator.fleets.values import Fleet, Why
@@ -53,7 +53,7 @@ def owner(fleet: Fleet) -> Body:
     """Refer to the fleet as the controller of its nodes."""
     return {
         "apiVersion": "lingua.dev/v1alpha1", "kind": "TranslationFleet", "name": fleet.name, "uid": fleet.uid,
-        "controller": True, "blockOwnerDeletion": True,
+        "controller": True,
     }  # fmt: skip
 
 
@@ -75,6 +75,12 @@ def rescheduled(scheduling: str, version: str) -> Body:
         "metadata": {"resourceVersion": version, "annotations": {TEMPLATE_SCHEDULING: scheduling}},
         "spec": {"scheduling": scheduling},
     }
+
+
+def adopted(fleet: Fleet, owners: Sequence[Mapping[str, Any]], version: str) -> Body:
+    """Patch a node that belongs to nobody so that the fleet answers for it."""
+    mine = [*(dict(each) for each in owners), owner(fleet)]
+    return {"metadata": {"resourceVersion": version, "ownerReferences": mine}}
 
 
 def hurried(version: str) -> Body:

@@ -166,7 +166,15 @@ class Reschedule:
     uid: str
 
 
-Action: TypeAlias = Create | Retire | TakeBack | Delete | Hurry | Reschedule
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """Take in a node that has the fleet's label and belongs to nobody."""
+
+    name: str
+    uid: str
+
+
+Action: TypeAlias = Adopt | Create | Retire | TakeBack | Delete | Hurry | Reschedule
 
 
 @dataclass(frozen=True, slots=True)
