@@ -33,6 +33,7 @@ test-slow: ## The slow suites: long property tests, models, the decoders' fuzzer
 faults: ## Break the running system in every known way while people talk (ROW=F6,F15 picks, SEED=7 repeats)
 	@setup/run test
 	LINGUA_ROW=$(ROW) LINGUA_SEED=$(SEED) $(BIN)/pytest tests/faults $(ARGS)
+	$(BIN)/python tests/faults/report.py
 
 .PHONY: e2e
 e2e: ## Install the chart on a kind cluster, from images built here, and pass the tests there (KEEP=1 leaves it up)
