@@ -1,4 +1,4 @@
-"""The chart's Job brings the reference fleet into the cluster, with the rights that the chart gives it and no others."""
+"""The chart's Job brings the reference fleet into the cluster, with just the rights that the chart gives it."""
 
 from __future__ import annotations
 
@@ -126,7 +126,8 @@ def test_anything_but_our_resources_is_refused(text: str, wrong: str) -> None:
         read(text)
 
 
-def test_what_the_chart_writes_is_read(namespace: str = "speech") -> None:
+def test_what_the_chart_writes_is_read() -> None:
+    namespace = "speech"
     ((kind, body),) = read(written(namespace))
     assert (kind.kind, body["metadata"]["namespace"]) == ("TranslationFleet", namespace)
     assert json.loads(written(namespace)) == body
