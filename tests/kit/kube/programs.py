@@ -52,7 +52,7 @@ class Program:
         return self._process.pid
 
     def start(self) -> None:
-        """Start it; being ready is another matter."""
+        """Start it; being ready is another matter. From the main thread: it ends with the thread that started it."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
