@@ -182,7 +182,7 @@ def store_of(redis: RedisGroup) -> Store:
     """
     return make_store(
         RedisSettings(
-            url=redis.url.get_secret_value(),
+            url=redis.address(),
             cell=redis.cell,
             prefix=redis.prefix,
             timeout_ms=redis.timeout_ms,

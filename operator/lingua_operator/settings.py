@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from lingua_state.secret_files import SecretFileError, read_secret, with_passwords
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -41,11 +43,20 @@ class RedisGroup(BaseSettings):
     )
 
     url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    password: SecretStr = SecretStr("")
+    """In place of the one in the address; it may hold any character."""
+    sentinel_password: SecretStr = SecretStr("")
+    """That of the Sentinels, where they have their own."""
     cell: Annotated[str, Field(pattern=r"^([a-z0-9]{1,16})?$")] = ""
     """Hash tag of the cell; empty on a plain server with one cell, needed in cluster mode."""
     prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")] = "lingua"
     timeout_ms: Milliseconds = 2_000
     retry_budget_ms: Milliseconds = 5_000
+
+    def address(self) -> str:
+        """Give the whole address, passwords included."""
+        secrets = self.password.get_secret_value(), self.sentinel_password.get_secret_value()
+        return with_passwords(self.url.get_secret_value(), *secrets)
 
 
 class LogSettings(_Group):
@@ -194,14 +205,16 @@ class OperatorSettings(BaseSettings):
 
 
 def load_settings() -> OperatorSettings:
-    """Read the settings from the environment.
+    """Read the settings from the environment, and the store's secrets also from files (``LINGUA_REDIS_URL_FILE``).
 
     :raises SettingsError: a value can't be used; the message names variable, value and what is wanted.
     """
     lines: list[str] = []
     redis = RedisGroup.model_construct()
     try:
-        redis = RedisGroup()
+        redis = RedisGroup(**_from_files())
+    except SecretFileError as error:
+        lines.append(str(error))
     except ValidationError as error:
         lines += _explain(error, REDIS_PREFIX, RedisGroup)
     try:
@@ -213,6 +226,12 @@ def load_settings() -> OperatorSettings:
     if lines:
         raise SettingsError("\n".join(lines))
     return settings
+
+
+def _from_files() -> dict[str, Any]:
+    names = [name for name, info in RedisGroup.model_fields.items() if info.annotation is SecretStr]
+    found = {name: read_secret(f"{REDIS_PREFIX}{name}".upper(), os.environ) for name in names}
+    return {name: text for name, text in found.items() if text is not None}
 
 
 def fields() -> Iterator[tuple[str, str, type[BaseModel]]]:

@@ -20,6 +20,7 @@ from lingua_scheduler.nodes.socket import serve_node
 from lingua_scheduler.nodes.warden import Warden
 from lingua_scheduler.peers.hub import PATH
 from lingua_scheduler.presence import Presence
+from lingua_scheduler.rebalance import Rebalancer
 from lingua_scheduler.scheduler import Scheduler
 from lingua_scheduler.sessions.socket import serve_session
 from lingua_scheduler.sweeper import Sweeper
@@ -221,7 +222,7 @@ async def connect(settings: SchedulerSettings) -> Store:
     :raises StoreUnavailable: it did not come. :raises ValueError: the address is none.
     """
     wanted = RedisSettings(
-        url=settings.redis.url.get_secret_value(),
+        url=settings.redis.address(),
         cell=settings.redis.cell,
         prefix=settings.redis.prefix,
         timeout_ms=settings.redis.timeout_ms,

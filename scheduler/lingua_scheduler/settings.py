@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from lingua_state.secret_files import SUFFIX, SecretFileError, read_secret, with_passwords
 from lingua_wire import limits
 
 if TYPE_CHECKING:
@@ -59,6 +60,10 @@ class RedisGroup(_Group):
     """The store."""
 
     url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    password: SecretStr = SecretStr("")
+    """In place of the one in the address; it may hold any character."""
+    sentinel_password: SecretStr = SecretStr("")
+    """That of the Sentinels, where they have their own."""
     cell: Annotated[str, Field(pattern=r"^([a-z0-9]{1,16})?$")] = ""
     """Hash tag of the cell; empty on a plain server with one cell, needed in cluster mode."""
     prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")] = "lingua"
@@ -66,6 +71,11 @@ class RedisGroup(_Group):
     retry_budget_ms: Milliseconds = 5_000
     wait_at_start_ms: MillisecondsOrOff = 60_000
     """How long a start waits for a store that is not there yet, as containers start in any order; 0: one try."""
+
+    def address(self) -> str:
+        """Give the whole address, passwords included."""
+        secrets = self.password.get_secret_value(), self.sentinel_password.get_secret_value()
+        return with_passwords(self.url.get_secret_value(), *secrets)
 
 
 class LogSettings(_Group):
@@ -293,12 +303,14 @@ class SchedulerSettings(BaseSettings):
 
 
 def load_settings() -> SchedulerSettings:
-    """Read the settings from the environment.
+    """Read the settings from the environment, and secrets also from files (``LINGUA_AUTH_SECRET_FILE``).
 
     :raises SettingsError: a value can't be used; the message names variable, value and what is wanted.
     """
     try:
-        return SchedulerSettings()
+        return SchedulerSettings(**_from_files())
+    except SecretFileError as error:
+        raise SettingsError(str(error)) from None
     except ValidationError as error:
         raise SettingsError("\n".join(_explain(found) for found in error.errors(include_url=False))) from None
 
@@ -314,9 +326,27 @@ def fields() -> Iterator[tuple[str, str, type[BaseModel]]]:
             yield f"{PREFIX}{name}".upper(), name, SchedulerSettings
 
 
+def secret_variables() -> list[tuple[str, str, str]]:
+    """List the settings that may come from a file: each one's variable, group and name."""
+    return [
+        (variable, variable.removeprefix(PREFIX).partition("_")[0].lower(), name)
+        for variable, name, model in fields()
+        if model.model_fields[name].annotation is SecretStr
+    ]
+
+
+def _from_files() -> dict[str, Any]:
+    found: dict[str, dict[str, str]] = {}
+    for variable, group, name in secret_variables():
+        text = read_secret(variable, os.environ)
+        if text is not None:
+            found.setdefault(group, {})[name] = text
+    return found
+
+
 def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
     """List variables that look like settings of a group and are none: spelling mistakes."""
-    known = {variable for variable, _, _ in fields()}
+    known = {variable for variable, _, _ in fields()} | {f"{variable}{SUFFIX}" for variable, _, _ in secret_variables()}
     groups = tuple(f"{PREFIX}{name}_".upper() for name in SchedulerSettings.model_fields)
     return sorted(name for name in environment if name.upper().startswith(groups) and name.upper() not in known)
 
