@@ -167,10 +167,12 @@ class Service:
             lease_ms=self.settings.nodes.lease_ms,
         )
         warden = Warden(scheduler)
+        shedding = Rebalancer(scheduler.store, scheduler.instance_id, scheduler.sessions, self.settings.shed)
         return [
             self._presence.run(),
             sweeper.run(),
             warden.run(),
+            shedding.run(),
             scheduler.sessions.renew(),
             scheduler.dispatcher.watch(),
         ]

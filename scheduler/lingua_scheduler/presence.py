@@ -8,6 +8,7 @@ import random
 from typing import TYPE_CHECKING
 
 from lingua_scheduler.clock import now_ms
+from lingua_scheduler.orphans import Living, Orphans
 from lingua_state import instances, pools
 from lingua_state.epoch import ensure_epoch
 from lingua_state.errors import StateError
@@ -30,6 +31,8 @@ class Presence:
         self._scheduler = scheduler
         self.address = address
         self._round = 0
+        settings = scheduler.settings.instance
+        self._orphans = Orphans(scheduler, Living(settings.announce_ms * 5 // 2, settings.ttl_ms))
 
     async def run(self) -> None:
         """Announce, for ever."""
@@ -45,7 +48,9 @@ class Presence:
             await self._say()
             await self._check_epoch()
             await self._read_figures()
+            await self._look_for_orphans()
         except StateError as error:
+            self._orphans.living.unsettled(now_ms())
             scheduler.metrics.store_up.set(0)
             scheduler.metrics.store_errors.of(error.code).inc()
             log.warning("the store does not answer", extra={"code": error.code})
@@ -78,7 +83,17 @@ class Presence:
         epoch = await ensure_epoch(self._scheduler.store)
         if epoch != self._scheduler.epoch:
             log.warning("the store lost its past; telling it again what lives here")
+            self._orphans.living.unsettled(now_ms())
             await self._scheduler.reassert(epoch)
+
+    async def _look_for_orphans(self) -> None:
+        named = self._orphans.named()
+        if not named:
+            return
+        living = {each.instance_id for each in await instances.live(self._scheduler.store)}
+        gone = self._orphans.living.gone(living, named, now_ms())
+        if gone:
+            await self._orphans.take_up(gone)
 
     async def _read_figures(self) -> None:
         self._round += 1

@@ -170,9 +170,19 @@ class SessionHub:
     def move(self, session: Session, reason: str, deadline_ms: int) -> None:
         """Ask a client to connect again, elsewhere; one that can't resume is brought to its end."""
         self._metrics.sessions_moved.of(reason).inc()
+        session.go_by(deadline_ms)
         session.teller.going_away(reason, deadline_ms, self.any_moment_ms(len(self._sessions)))
         if not session.terms.profile.resume:
             session.finish(Reason.DRAIN)
+
+    def shed(self, count: int) -> int:
+        """Ask so many clients to connect again elsewhere, those with nothing under way first; return how many were."""
+        able = [session for session in self._sessions.values() if session.may_move]
+        random.shuffle(able)
+        chosen = sorted(able, key=lambda session: not session.idle)[:count]
+        for session in chosen:
+            self.move(session, "rebalance", self._settings.going_away_ms)
+        return len(chosen)
 
     def any_moment_ms(self, count: int) -> int:
         """Choose when one of ``count`` clients that are told at once connects again."""

@@ -64,12 +64,15 @@ class Moving:
         except (ValueError, KeyError, TypeError, WireError) as error:
             log.warning("a word about a session can't be read", extra={"reason": type(error).__name__})
 
-    def gone(self, living: Collection[str]) -> None:
-        """Take note of which instances live: what was under way at others is lost."""
+    def helpers(self) -> set[str]:
+        """Name the instances from which outcomes are awaited."""
+        return {name for session in self._hub.all() for name in session.helpers}
+
+    def gone(self, instance_ids: Collection[str]) -> None:
+        """Take note of instances that are gone: what was under way there is lost."""
         for session in self._hub.all():
-            lost = session.helpers.difference(living)
-            if lost:
-                session.lost_with(lost)
+            if not session.helpers.isdisjoint(instance_ids):
+                session.lost_with(instance_ids)
 
     def _let_go(self, word: SessionWord) -> None:
         session = self._hub.find(word.session_id)

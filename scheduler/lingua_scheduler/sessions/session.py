@@ -94,6 +94,7 @@ class Session:
         self.opened_ms = now
         self._max_ms = round(settings.session.max_ms * random.uniform(0.9, 1.0))
         self._lost_ms: int | None = None
+        self._leave_ms: int | None = None
         self._scheduler = scheduler
         self._settings = settings
         self._ear = Ear(terms, scheduler.audio, settings.session.audio_bytes, start.sample)
@@ -106,7 +107,6 @@ class Session:
         self._full_told_ms = 0
         self._received_bytes = 0
         self._watched = False
-        self._leaving_told = False
         self._closing = False
         self._give_up_ms: int | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -172,7 +172,7 @@ class Session:
         self._follow(self._ear.cutter.go_on(now, claim.held_sample or 0))
         self.teller.connect(line)
         self.line, self._lost_ms = line, None
-        self.opened_ms, self._leaving_told = now, False
+        self.opened_ms, self._leave_ms = now, None
         self._idle.heard(now)
         self.expect_again()
         self._arm()
@@ -475,7 +475,7 @@ class Session:
             return self._give_up_ms
         if self._lost_ms is not None:
             return min([self._lost_ms + self._settings.session.resume_ms, *self._utterances.dues_ms(listening=False)])
-        dues = [self.opened_ms + self._max_ms - (0 if self._leaving_told else self._warning_ms)]
+        dues = [self.opened_ms + self._max_ms - self._warning_ms if self._leave_ms is None else self._leave_ms]
         if (due := self._ear.cutter.next_due_ms) is not None:
             dues.append(due)
         dues += self._utterances.dues_ms(listening=self._watched)
@@ -509,11 +509,10 @@ class Session:
             elif idle is Idle.CLOSE:
                 self.teller.error(ErrorCode.IDLE_TIMEOUT, "neither audio nor heartbeat came")
                 self.end(CloseCode.IDLE)
-        age_ms = now - self.opened_ms
-        if age_ms >= self._max_ms:
+        if self._leave_ms is not None and now >= self._leave_ms:
             self.leave(CloseCode.GOING_AWAY, Reason.CLOSE)
-        elif age_ms >= self._max_ms - self._warning_ms and not self._leaving_told:
-            self._leaving_told = True
+        elif self._leave_ms is None and now - self.opened_ms >= self._max_ms - self._warning_ms:
+            self._leave_ms = now + self._warning_ms
             self.teller.going_away("max_session", self._warning_ms, self._scheduler.sessions.any_moment_ms(1))
 
     def _wait_for_client(self, waited_ms: int) -> None:
@@ -526,6 +525,17 @@ class Session:
         return min(self._settings.session.going_away_ms, self._max_ms // 2)
 
     # The end
+
+    @property
+    def may_move(self) -> bool:
+        """Tell whether its client can be asked to connect again, and was not yet."""
+        asked = self._leave_ms is not None or self._closing
+        return self.terms.profile.resume and self.line is not None and not asked
+
+    def go_by(self, deadline_ms: int) -> None:
+        """Let its connection end ``deadline_ms`` from now at the latest: its client was asked to connect again."""
+        self._leave_ms = now_ms() + deadline_ms
+        self._arm()
 
     def leave(self, code: CloseCode, reason: Reason) -> None:
         """End the connection as planned: who can, resumes elsewhere; all others get first what they are owed."""

@@ -101,6 +101,8 @@ class ClientConnection:
         except asyncio.CancelledError:
             self._pump.abort()
             raise
+        except ConnectionError:
+            log.info("a connection was lost", extra={"session_id": self._name})
         except Exception:
             code = CloseCode.INTERNAL
             log.exception("a session failed", extra={"session_id": self._name})
