@@ -86,6 +86,20 @@ async def open_store(settings: RedisSettings) -> Store:
     :raises StoreUnavailable: not reached within the retry budget. :raises StoreRefused: it won't serve us.
     :raises ValueError: the URL or the cell is not well formed.
     """
+    store = make_store(settings)
+    try:
+        await store.call("PING")
+    except BaseException:
+        await store.close()
+        raise
+    return store
+
+
+def make_store(settings: RedisSettings) -> Store:
+    """Make the handle without asking the server anything: the first call connects, or fails as any later one would.
+
+    :raises ValueError: the URL or the cell is not well formed.
+    """
     keys = Keys(prefix=settings.prefix, cell=settings.cell)
     address = read_address(settings.url)
     route = make_route(address, keys.root, settings.timeout_ms)
@@ -97,10 +111,4 @@ async def open_store(settings: RedisSettings) -> Store:
         name=settings.client_name,
     )
     policy = Retrying(shared, settings.retry_budget_ms)
-    store = Store(settings, keys, Scripts(policy), make_redis(address, route, settings.timeout_ms), shared, policy)
-    try:
-        await store.call("PING")
-    except BaseException:
-        await store.close()
-        raise
-    return store
+    return Store(settings, keys, Scripts(policy), make_redis(address, route, settings.timeout_ms), shared, policy)

@@ -14,6 +14,7 @@ import os
 import random
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,12 +24,11 @@ from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.dynamic import DynamicClient, Resource
 from kubernetes.aio.leaderelection.electionconfig import Config as Election
 from kubernetes.aio.leaderelection.leaderelection import LeaderElection
-from kubernetes.aio.leaderelection.resourcelock.leaselock import LeaseLock
+from kubernetes.aio.leaderelection.leaderelectionrecord import LeaderElectionRecord
+from kubernetes.aio.leaderelection.resourcelock.baselock import BaseLock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-
-    from kubernetes.aio.leaderelection.leaderelectionrecord import LeaderElectionRecord
 
     from lingua_operator.settings import KubernetesSettings, StandbySettings
 
@@ -222,12 +222,12 @@ class Cluster:
 
         async def started() -> None:
             led.append(asyncio.create_task(work()))
-            await led[0]
+            await asyncio.wait(led)  # what it ended with is told below, not to the library
 
         election = LeaderElection(
             Election(
-                _Lock(settings.lease, namespace, identity, self._api),
-                lease_duration=settings.lease_ms / 1000,
+                _Lock(self, settings.lease, namespace, identity),
+                lease_duration=settings.lease_ms // 1000,  # the library reads whole seconds back
                 renew_deadline=settings.renew_ms / 1000,
                 retry_period=settings.retry_ms / 1000,
                 onstarted_leading=started,
@@ -343,26 +343,57 @@ def _pod_namespace() -> str:
     return _NAMESPACE_FILE.read_text().strip() if _NAMESPACE_FILE.exists() else "default"
 
 
-class _Lock(LeaseLock):
-    """A Lease as the library has it, but for an API server that can't be reached: that is no reason to fall over."""
+class _Lock(BaseLock):
+    """A Lease, read and written by our own calls: the library's lock can't make one (37.0.2: its call is refused as
+    invalid), and falls over when the API server can't be reached."""
+
+    def __init__(self, cluster: Cluster, name: str, namespace: str, identity: str) -> None:
+        super().__init__(name, namespace, identity)
+        self._cluster = cluster
+        self._held: Body = {}
 
     async def get(self, name: str, namespace: str) -> Any:  # noqa: ANN401 - the library's
         try:
-            return await super().get(name, namespace)
-        except (aiohttp.ClientError, OSError) as error:
-            return False, ApiException(status=0, reason=type(error).__name__)
+            self._held = await self._cluster.get(LEASES, namespace, name)
+        except ClusterError as error:
+            return False, ApiException(status=error.status, reason=str(error), body=json.dumps({"code": error.status}))
+        spec = self._held.get("spec", {})
+        duration = spec.get("leaseDurationSeconds")
+        return True, LeaderElectionRecord(
+            spec.get("holderIdentity"),
+            str(duration) if duration else None,
+            spec.get("acquireTime"),
+            spec.get("renewTime"),
+        )
 
     async def create(self, name: str, namespace: str, election_record: LeaderElectionRecord) -> bool:
-        try:
-            return await super().create(name, namespace, election_record)
-        except (aiohttp.ClientError, OSError):
-            return False
+        body = {"metadata": {"name": name, "namespace": namespace}, "spec": self._spec(election_record, {})}
+        return await self._done(self._cluster.create(LEASES, body))
 
     async def update(self, name: str, namespace: str, updated_record: LeaderElectionRecord) -> bool:
+        before = self._held.get("spec", {})
+        version = {"resourceVersion": self._held["metadata"]["resourceVersion"]}
+        body = {"metadata": version, "spec": self._spec(updated_record, before)}
+        return await self._done(self._cluster.merge(LEASES, namespace, name, body))
+
+    def _spec(self, record: LeaderElectionRecord, before: Body) -> Body:
+        now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        same = before.get("holderIdentity") == record.holder_identity
+        return {
+            "holderIdentity": record.holder_identity,
+            "leaseDurationSeconds": int(str(record.lease_duration)),
+            "acquireTime": before.get("acquireTime") if same else now,
+            "renewTime": now,
+            "leaseTransitions": int(before.get("leaseTransitions") or 0) + (0 if same else 1),
+        }
+
+    @staticmethod
+    async def _done(call: Coroutine[Any, Any, Body]) -> bool:
         try:
-            return await super().update(name, namespace, updated_record)
-        except (aiohttp.ClientError, OSError):
+            await call
+        except ClusterError:
             return False
+        return True
 
 
 async def _nothing() -> None:

@@ -91,5 +91,6 @@ def kopf_settings(settings: OperatorSettings) -> kopf.OperatorSettings:
     made.watching.label_selectors["", "v1", "pods"] = f"{LABEL_MANAGED}={MANAGED}"
     made.queueing.worker_limit = None
     made.queueing.exit_timeout = 1.0
-    made.scanning.disabled = bool(settings.namespaces)
+    # Kinds and namespaces are not looked for, so no right to list them is needed; the program waits for its kinds.
+    made.scanning.disabled = True
     return made

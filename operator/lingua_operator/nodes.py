@@ -18,7 +18,6 @@ from lingua_operator.known import Owner
 from lingua_operator.reconcile import Conclusion, Facts, Outcome, Plan, PodFact, Said, Step
 from lingua_operator.resource import parse_node
 from lingua_state import declarations
-from lingua_state import nodes as live_nodes
 from lingua_state.errors import NodeIdTaken, StaleGeneration, StateError
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ async def settle(context: Context, node: Node) -> Settled:
     context.known.wish(node.uid, plan.declaration)
     outcome = await _declare(context, node, facts, plan)
     conclusion = reconcile.conclude(node, facts, plan, outcome)
-    settled = await _follow(context, node, facts, conclusion, outcome)
+    settled = await _follow(context, node, facts, plan, conclusion, outcome)
     _note(context, node, settled)
     context.metrics.reconciles.labels(outcome.said.value).inc()
     context.metrics.reconcile_seconds.observe(time.monotonic() - began)
@@ -152,7 +151,9 @@ def _holder(uid: str) -> str:
     return f"{owner.namespace}/{owner.name}" + (f" of the cluster {owner.cluster}" if owner.cluster else "")
 
 
-async def _follow(context: Context, node: Node, facts: Facts, conclusion: Conclusion, outcome: Outcome) -> Settled:
+async def _follow(
+    context: Context, node: Node, facts: Facts, plan: Plan, conclusion: Conclusion, outcome: Outcome
+) -> Settled:
     """Do what follows from the outcome."""
     step = conclusion.step
     dirty = outcome.said is Said.AWAY
@@ -162,7 +163,7 @@ async def _follow(context: Context, node: Node, facts: Facts, conclusion: Conclu
     if step not in (Step.WITHDRAW, Step.END_JOBS):
         return Settled(facts, conclusion, released=False, dirty=dirty, until=conclusion.until)
     try:
-        lost = await _end(context, node, facts, step, outcome)
+        lost = await _end(context, node, facts, step, plan)
     except StateError:
         context.changed.set()
         return Settled(facts, conclusion, released=False, dirty=True, until=facts.now)
@@ -170,13 +171,14 @@ async def _follow(context: Context, node: Node, facts: Facts, conclusion: Conclu
     return Settled(facts, done, released=step is Step.WITHDRAW, dirty=dirty, until=None, lost=lost)
 
 
-async def _end(context: Context, node: Node, facts: Facts, step: Step, outcome: Outcome) -> int:
+async def _end(context: Context, node: Node, facts: Facts, step: Step, plan: Plan) -> int:
+    """Take the node out, which ends its attempts and leaves word for the jobs' owners; one that stays is said again."""
     if step is Step.WITHDRAW:
         context.known.wish(node.uid, None)
-        return (await declarations.withdraw(context.store, node.node_id, facts.owner)).lost
-    if outcome.live is None:
-        return 0
-    return len(await live_nodes.release_jobs(context.store, node.node_id, outcome.live.incarnation, "drain"))
+    lost = (await declarations.withdraw(context.store, node.node_id, facts.owner)).lost
+    if step is Step.END_JOBS and plan.declaration:
+        await _say(context, plan.declaration)
+    return lost
 
 
 def _note(context: Context, node: Node, settled: Settled) -> None:

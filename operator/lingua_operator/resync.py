@@ -12,7 +12,7 @@ import random
 import time
 from typing import TYPE_CHECKING
 
-from lingua_operator import statuses
+from lingua_operator import nodes, statuses
 from lingua_operator.cluster import NODES, ClusterError
 from lingua_operator.credentials import names_of
 from lingua_operator.known import Owner
@@ -93,10 +93,10 @@ class Resync:
         first = not context.synced
         context.synced = True
         self._listed_s = time.monotonic()
-        for node in gone:
-            await self._take_out(context.owner_of(node), node.node_id)
         if first:
             context.dirty.update(node.key for node in context.known)
+        for node in gone:
+            await nodes.forget(context, node)
 
     async def _look(self) -> DeclaredSummary | None:
         """Make the one cheap call; None: the store does not answer."""

@@ -136,4 +136,7 @@ async def test_jobs_of_a_node_drained_by_its_spec_go_to_others_at_the_deadline(n
     nodes.patch("one", {"spec": {"scheduling": "Draining"}})
     await nodes.until("one", "Drained", "DeadlinePassed")
     live = await declarations.live(store, [node_id])
-    assert (live[node_id].load, live[node_id].connected) == (0, True)
+    assert live[node_id].load == 0
+    declared = await declarations.get(store, node_id)
+    assert declared is not None
+    assert declared.scheduling is Scheduling.DRAINING
