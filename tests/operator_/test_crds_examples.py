@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from kit.kube.manifests import FLEET, NODE, node_spec
-from lingua_operator.pods import allowed_for, problem_of
-from lingua_operator.resource import parse_spec
+from kit.kube.manifests import FLEET, NODE, node, node_spec
+from lingua_operator.pods import allowed_for, build_pod, problem_of
+from lingua_operator.resource import parse_node
 
 if TYPE_CHECKING:
+    from kit.kube.api import Body
     from kit.kube.bed import Bed
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples" / "manifests"
@@ -37,26 +38,19 @@ def test_an_example_is_applied(bed: Bed, namespace: str, file: Path) -> None:
 
 
 @WITH_PODS
-def test_a_pod_of_an_example_passes_the_restricted_standard(bed: Bed, file: Path) -> None:
+def test_the_pod_made_for_an_example_passes_the_restricted_standard(bed: Bed, file: Path) -> None:
     enforced = bed.namespace("restricted", {"pod-security.kubernetes.io/enforce": "restricted"})
-    bed.account(enforced, "speech-node")
-    bed.account(enforced, "english-node")
-    for name, template in pods(file):
-        pod = {"metadata": {"name": name, **template.get("metadata", {})}, "spec": template["spec"]}
-        made = bed.api.create(f"/api/v1/namespaces/{enforced}/pods", pod, fieldValidation="Strict")
-        assert made.ok, made.message
-
-
-@WITH_PODS
-def test_the_operator_accepts_the_pod_of_an_example(file: Path) -> None:
-    for document in documents(file):
-        for _ in pods_of(document):
-            spec = parse_spec(node_spec(document))
-            assert problem_of(spec, allowed_for(spec, frozenset(), ())) is None
+    for spec in specs_with_pods(file):
+        mine = parse_node(made(enforced, spec))
+        assert mine.spec is not None, mine.problem
+        assert problem_of(mine.spec, allowed_for(mine.spec, frozenset(), ())) is None
+        pod = build_pod(mine, 0, "ws://lingua:5010/ws/node")
+        bed.account(enforced, pod["spec"]["serviceAccountName"])
+        bed.api.create(f"/api/v1/namespaces/{enforced}/pods", pod, fieldValidation="Strict").expect()
 
 
 def test_the_examples_have_pods_of_both_kinds() -> None:
-    kinds = {document["kind"] for file in FILES for document in documents(file) if [*pods_of(document)]}
+    kinds = {document["kind"] for file in FILES for document in documents(file) if spec_with_pod(document)}
     assert kinds == {NODE, FLEET}
 
 
@@ -65,13 +59,18 @@ def test_the_page_of_the_examples_lists_them_all() -> None:
     assert [file.name for file in FILES if f"`{file.name}`" not in page] == []
 
 
-def pods(file: Path) -> list[tuple[str, Any]]:
-    """List the pod templates in a file, with names for pods of them."""
-    return [(document["metadata"]["name"], pod) for document in documents(file) for pod in pods_of(document)]
+def made(namespace: str, spec: Body) -> Body:
+    """Write a node as the API server would give it."""
+    resource = node("example", spec)
+    resource["metadata"] |= {"namespace": namespace, "uid": "0f4a1d9e", "generation": 1}
+    return resource
 
 
-def pods_of(document: Any) -> list[Any]:
-    """List the pod template of a resource, if it has one."""
-    spec = document.get("spec", {})
-    workload = spec.get("template", {"spec": spec})["spec"].get("workload")
-    return [workload["podTemplate"]] if workload else []
+def specs_with_pods(file: Path) -> list[Body]:
+    """List the specs of nodes in a file that come with a pod."""
+    return [spec for document in documents(file) for spec in spec_with_pod(document)]
+
+
+def spec_with_pod(document: Body) -> list[Body]:
+    """Give the spec of a node that comes with a pod, if a manifest is one or makes them."""
+    return [node_spec(document)] if document["kind"] in (NODE, FLEET) and "workload" in node_spec(document) else []
