@@ -180,7 +180,7 @@ async def _drain_one(both: Cluster, pair: tuple[str, str]) -> None:
         assert last.audio == said, "what was being spoken is cut and translated"
         await node.result(last)
         await client.proven(last.index, said)
-        assert await client.closed() == 1001
+        assert await client.closed() == 1012
         assert await leaver.closed() in (1001, 1012)
     assert await asyncio.to_thread(leaving.wait) == 0
     with both.redis() as redis:
