@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kit.proof import proof_of_audio, utterance
-from lingua_client import Failed, LinguaError, Missing, Result, SessionSettings, connect
+from lingua_client import Failed, LinguaError, Missing, Renewed, Result, Resumed, SessionSettings, connect
 
 if TYPE_CHECKING:
     import random
@@ -40,12 +40,15 @@ class Spoken:
 
 
 class Talker:
-    """One person. ``broken`` are the reasons for which the library gave a session up."""
+    """One person. ``broken`` are the reasons for which the library gave a session up, ``gaps_ms`` the times without a
+    connection after which it went on, ``renewed`` how often with a fresh session."""
 
     def __init__(self, url: str, pair: tuple[str, str], source: random.Random, pause_s: float) -> None:
         self.spoken: dict[str, Spoken] = {}
         self.strays: list[str] = []
         self.broken: list[str] = []
+        self.gaps_ms: list[float] = []
+        self.renewed = 0
         self._url = url
         self._pair = pair
         self._source = source
@@ -108,6 +111,9 @@ class Talker:
                 self.strays.append(event.translation)
             else:
                 spoken.answers.append(time.monotonic())
+        elif isinstance(event, Resumed | Renewed):
+            self.gaps_ms.append(event.gap_ms)
+            self.renewed += isinstance(event, Renewed)
         elif isinstance(event, Missing) or (isinstance(event, Failed) and not event.resent):
             owed = [spoken for spoken in self.spoken.values() if not spoken.answers and not spoken.refusals]
             word = event.reason if isinstance(event, Missing) else event.code
@@ -143,6 +149,14 @@ class Crowd:
     def lost(self) -> list[str]:
         """Name what came of utterances that were never answered."""
         return [", ".join(spoken.refusals) or "nothing" for spoken in self.spoken if not spoken.answers]
+
+    def gaps_ms(self) -> list[float]:
+        """List the times that anybody was without a connection."""
+        return [gap for talker in self.talkers for gap in talker.gaps_ms]
+
+    def renewed(self) -> int:
+        """Count the sessions that could not go on and were begun anew."""
+        return sum(talker.renewed for talker in self.talkers)
 
     def broken(self) -> list[str]:
         """List why sessions were given up."""
