@@ -115,13 +115,12 @@ def test_a_digest_wins_over_the_tag_and_the_registry_goes_before_every_image() -
     [
         (
             "a server in parts",
-            "rediss://lingua:$(LINGUA_CHART_REDIS_PASSWORD)@redis.data:6380/3?ssl_ca_certs=/etc/lingua/redis/ca.crt"
+            "rediss://lingua@redis.data:6380/3?ssl_ca_certs=/etc/lingua/redis/ca.crt"
             "&ssl_certfile=/etc/lingua/redis/tls.crt&ssl_keyfile=/etc/lingua/redis/tls.key",
         ),
         (
             "sentinels",
-            "rediss+sentinel://:$(LINGUA_CHART_REDIS_PASSWORD)@s-0:26379,s-1:26379/main/0"
-            "?ssl_ca_certs=/etc/lingua/redis/ca.crt&sentinel_password=$(LINGUA_CHART_SENTINEL_PASSWORD)",
+            "rediss+sentinel://s-0:26379,s-1:26379/main/0?ssl_ca_certs=/etc/lingua/redis/ca.crt",
         ),
         ("a cluster", "redis+cluster://r-0:6379,[fd00::1]:6379/"),
         ("hpa", "redis://redis.data:6379/0"),
@@ -133,16 +132,31 @@ def test_the_address_of_the_store_is_written_as_the_programs_read_it(profile: st
     bodies = chart.render(chart.MATRIX[profile])
     for part in ("-scheduler", "-operator"):
         pod = chart.one(bodies, "Deployment", part)["spec"]["template"]
-        variables = list(chart.environment(pod))
         assert chart.environment(pod)["LINGUA_REDIS_URL"]["value"] == url
-        # Kubernetes puts in only variables that stand before.
-        for name in ("LINGUA_CHART_REDIS_PASSWORD", "LINGUA_CHART_SENTINEL_PASSWORD"):
-            if name in url:
-                assert variables.index(name) < variables.index("LINGUA_REDIS_URL")
     kinds = {"a cluster": "cluster", "sentinels": "sentinel"}
     address = read_address(url)
     assert address.kind == kinds.get(profile, "direct")
     assert address.tls == url.startswith("rediss")
+
+
+@pytest.mark.parametrize("profile", chart.profiles())
+def test_every_file_that_a_variable_names_is_mounted(profile: str) -> None:
+    """Secrets are files: of each, one key, under the name that the program is told."""
+    for where, pod in chart.pods(chart.render(chart.profiles()[profile])):
+        named = {
+            variable["value"]
+            for name, variable in chart.environment(pod).items()
+            if name.endswith(("_FILE", "_NODE_TOKENS")) and not where.startswith("TranslationFleet")
+        }
+        mounts = {mount["name"]: mount["mountPath"] for mount in pod["spec"]["containers"][0]["volumeMounts"]}
+        mounted = {
+            f"{mounts[volume['name']]}/{item['path']}"
+            for volume in pod["spec"]["volumes"]
+            for source in volume.get("projected", {}).get("sources", [])
+            for item in source.get("secret", {}).get("items", [])
+        }
+        assert named == mounted, where
+        assert {volume["name"] for volume in pod["spec"]["volumes"]} == set(mounts), where
 
 
 def test_the_bundled_store_keeps_its_password_out_of_arguments_and_variables() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,15 +12,19 @@ from lingua_node.settings import PREFIX, NodeSettings
 from lingua_operator import settings as operator_settings
 from lingua_scheduler import settings as scheduler_settings
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 KNOWN = {
     "scheduler": {variable for variable, _, _ in scheduler_settings.fields()},
+    # The operator's secrets are the store's.
     "operator": {variable for variable, _, _ in operator_settings.fields()},
     "lingua-node": {f"{PREFIX}{name}".upper() for name in NodeSettings.model_fields},
-    "test": {"LINGUA_URL", "LINGUA_TOKEN"},
+    "test": {"LINGUA_URL", "LINGUA_TOKEN_FILE"},
     "valkey": set(),
     "fleet": set(),
 }
-OURS = {"LINGUA_CHART_REDIS_PASSWORD", "LINGUA_CHART_SENTINEL_PASSWORD"}
+SECRETS = {variable for variable, _, _ in scheduler_settings.secret_variables()}
 
 
 def set_variables(profile: str) -> dict[str, set[str]]:
@@ -27,6 +32,7 @@ def set_variables(profile: str) -> dict[str, set[str]]:
     for _, pod in chart.pods(chart.render(chart.profiles()[profile])):
         part = pod["metadata"]["labels"]["app.kubernetes.io/component"]
         names = {name for name in chart.environment(pod) if name.startswith("LINGUA_")}
+        names = {bare if (bare := name.removesuffix("_FILE")) in SECRETS else name for name in names}
         found.setdefault(part, set()).update(names)
     return found
 
@@ -34,7 +40,7 @@ def set_variables(profile: str) -> dict[str, set[str]]:
 @pytest.mark.parametrize("profile", chart.profiles())
 def test_every_variable_that_the_chart_sets_exists(profile: str) -> None:
     for part, names in set_variables(profile).items():
-        assert names - OURS <= KNOWN[part], part
+        assert names <= KNOWN[part], part
 
 
 def test_what_may_not_be_set_as_a_free_setting_is_what_the_chart_sets() -> None:
@@ -42,20 +48,19 @@ def test_what_may_not_be_set_as_a_free_setting_is_what_the_chart_sets() -> None:
     together: dict[str, set[str]] = {}
     for profile in chart.profiles():
         for part, names in set_variables(profile).items():
-            together.setdefault(part, set()).update(names - OURS)
+            together.setdefault(part, set()).update(names)
     free = chart.MATRIX["every key of the parts"]
     for part in ("scheduler", "operator"):
         block = source.partition(f'define "lingua.{part}Own"')[2].partition("end -")[0]
         forbidden = set(re.findall(r"LINGUA_[A-Z_]+", block))
         assert forbidden <= KNOWN[part]
         written = together[part] - set(free[part]["settings"])
-        redis = {"LINGUA_REDIS_URL", "LINGUA_REDIS_PREFIX", "LINGUA_REDIS_CELL"}
-        assert written - redis <= forbidden
+        assert written <= forbidden
         assert forbidden - written <= {"LINGUA_HOST"}
 
 
 @pytest.mark.parametrize("profile", chart.profiles())
-def test_the_programs_read_what_the_chart_writes(profile: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_programs_read_what_the_chart_writes(profile: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for where, pod in chart.pods(chart.render(chart.profiles()[profile])):
         plain = {
             name: variable["value"].replace("$(POD_IP)", "10.1.2.3")
@@ -63,6 +68,9 @@ def test_the_programs_read_what_the_chart_writes(profile: str, monkeypatch: pyte
             if "value" in variable
         }
         for name, value in plain.items():
+            if name.removesuffix("_FILE") in SECRETS:
+                (tmp_path / name).write_text("redis://a-secret-of-32-characters-or-more:1")
+                value = str(tmp_path / name)
             monkeypatch.setenv(name, value)
         if where.endswith("-scheduler"):
             read = scheduler_settings.load_settings()

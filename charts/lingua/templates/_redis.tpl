@@ -1,4 +1,4 @@
-{{/* The address of the store, as environment variables and files. */}}
+{{/* The store: its address and its secrets. */}}
 
 {{/* The port of the store, for policies. */}}
 {{- define "lingua.redisPorts" -}}
@@ -22,14 +22,6 @@
 {{- if and (not $redis.bundled.enabled) $redis.external.tls.enabled $redis.external.tls.secret -}}yes{{- end -}}
 {{- end -}}
 
-{{/* user:password@ of an address made of parts; the words in $(...) are put in by Kubernetes. */}}
-{{- define "lingua.redisCredentials" -}}
-{{- $external := .Values.redis.external -}}
-{{- if or $external.username $external.passwordSecret -}}
-{{- printf "%s%s@" $external.username (ternary ":$(LINGUA_CHART_REDIS_PASSWORD)" "" (not (empty $external.passwordSecret))) -}}
-{{- end -}}
-{{- end -}}
-
 {{- define "lingua.redisUrl" -}}
 {{- $external := .Values.redis.external -}}
 {{- $tls := $external.tls.enabled -}}
@@ -46,49 +38,72 @@
 {{- $query = append $query "ssl_keyfile=/etc/lingua/redis/tls.key" -}}
 {{- end -}}
 {{- end -}}
-{{- if $external.sentinelPasswordSecret -}}
-{{- $query = append $query "sentinel_password=$(LINGUA_CHART_SENTINEL_PASSWORD)" -}}
-{{- end -}}
-{{- $url := printf "%s://%s%s/%s" $scheme (include "lingua.redisCredentials" .) (join "," $external.hosts) (get $path $external.kind) -}}
+{{- $user := ternary "" (printf "%s@" $external.username) (empty $external.username) -}}
+{{- $url := printf "%s://%s%s/%s" $scheme $user (join "," $external.hosts) (get $path $external.kind) -}}
 {{- ternary $url (printf "%s?%s" $url (join "&" $query)) (empty $query) -}}
 {{- end -}}
 
 {{- define "lingua.redisEnv" -}}
 {{- $external := .Values.redis.external -}}
-{{- if .Values.redis.bundled.enabled }}
-- name: LINGUA_REDIS_URL
-  valueFrom:
-    secretKeyRef:
-      name: {{ include "lingua.fullname" . }}-valkey
-      key: url
-{{- else if $external.existingSecret }}
-- name: LINGUA_REDIS_URL
-  valueFrom:
-    secretKeyRef:
-      name: {{ $external.existingSecret }}
-      key: {{ $external.urlKey }}
+{{- if or .Values.redis.bundled.enabled $external.existingSecret }}
+- name: LINGUA_REDIS_URL_FILE
+  value: /etc/lingua/secrets/redis-url
 {{- else }}
-{{- with $external.passwordSecret }}
-- name: LINGUA_CHART_REDIS_PASSWORD
-  valueFrom:
-    secretKeyRef:
-      name: {{ . }}
-      key: {{ $external.passwordKey }}
-{{- end }}
-{{- with $external.sentinelPasswordSecret }}
-- name: LINGUA_CHART_SENTINEL_PASSWORD
-  valueFrom:
-    secretKeyRef:
-      name: {{ . }}
-      key: {{ $external.sentinelPasswordKey }}
-{{- end }}
 - name: LINGUA_REDIS_URL
   value: {{ include "lingua.redisUrl" . | quote }}
+{{- if $external.passwordSecret }}
+- name: LINGUA_REDIS_PASSWORD_FILE
+  value: /etc/lingua/secrets/redis-password
+{{- end }}
+{{- if $external.sentinelPasswordSecret }}
+- name: LINGUA_REDIS_SENTINEL_PASSWORD_FILE
+  value: /etc/lingua/secrets/sentinel-password
+{{- end }}
 {{- end }}
 - name: LINGUA_REDIS_PREFIX
   value: {{ .Values.redis.prefix | quote }}
 - name: LINGUA_REDIS_CELL
   value: {{ .Values.redis.cell | quote }}
+{{- end -}}
+
+{{/* The same as sources of a projected volume: secrets are files, not variables. */}}
+{{- define "lingua.redisSources" -}}
+{{- $external := .Values.redis.external -}}
+{{- if .Values.redis.bundled.enabled }}
+{{- include "lingua.source" (list (printf "%s-valkey" (include "lingua.fullname" .)) "url" "redis-url") }}
+{{- else if $external.existingSecret }}
+{{- include "lingua.source" (list $external.existingSecret $external.urlKey "redis-url") }}
+{{- else }}
+{{- include "lingua.source" (list $external.passwordSecret $external.passwordKey "redis-password") }}
+{{- include "lingua.source" (list $external.sentinelPasswordSecret $external.sentinelPasswordKey "sentinel-password") }}
+{{- end }}
+{{- end -}}
+
+{{/* One key of a Secret as a file; nothing where no Secret is named. Takes secret, key and file. */}}
+{{- define "lingua.source" -}}
+{{- if first . }}
+- secret:
+    name: {{ first . }}
+    items:
+      - {key: {{ index . 1 }}, path: {{ last . }}}
+{{- end }}
+{{- end -}}
+
+{{/* The volume of a part's secrets, and where it is seen. Takes the sources. */}}
+{{- define "lingua.secretsVolume" -}}
+{{- if . }}
+- name: secrets
+  projected:
+    defaultMode: 0440
+    sources:
+      {{- . | nindent 6 }}
+{{- end }}
+{{- end -}}
+
+{{- define "lingua.secretsMount" -}}
+{{- if . }}
+- {name: secrets, mountPath: /etc/lingua/secrets, readOnly: true}
+{{- end }}
 {{- end -}}
 
 {{- define "lingua.redisMount" -}}

@@ -84,12 +84,12 @@
 {{- $problems = append $problems "scheduler.httpRoute has no Gateway: set scheduler.httpRoute.parentRefs" -}}
 {{- end -}}
 {{- range $name := keys .Values.scheduler.settings | sortAlpha -}}
-{{- if has $name (include "lingua.schedulerOwn" $ | fromYamlArray) -}}
+{{- if has (trimSuffix "_FILE" $name) (include "lingua.schedulerOwn" $ | fromYamlArray) -}}
 {{- $problems = append $problems (printf "scheduler.settings.%s is set by the chart from a value of its own: see charts/lingua/README.md, and remove it here" $name) -}}
 {{- end -}}
 {{- end -}}
 {{- range $name := keys .Values.operator.settings | sortAlpha -}}
-{{- if has $name (include "lingua.operatorOwn" $ | fromYamlArray) -}}
+{{- if has (trimSuffix "_FILE" $name) (include "lingua.operatorOwn" $ | fromYamlArray) -}}
 {{- $problems = append $problems (printf "operator.settings.%s is set by the chart from a value of its own: see charts/lingua/README.md, and remove it here" $name) -}}
 {{- end -}}
 {{- end -}}
@@ -98,9 +98,10 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Variables that the chart sets itself. */}}
+{{/* Variables that the chart sets itself, directly or as a file (_FILE). */}}
 {{- define "lingua.schedulerOwn" -}}
-[LINGUA_HOST, LINGUA_PORT, LINGUA_HTTP_INTERNAL_PORT, LINGUA_REDIS_URL, LINGUA_REDIS_PREFIX, LINGUA_REDIS_CELL,
+[LINGUA_HOST, LINGUA_PORT, LINGUA_HTTP_INTERNAL_PORT, LINGUA_REDIS_URL, LINGUA_REDIS_PASSWORD,
+ LINGUA_REDIS_SENTINEL_PASSWORD, LINGUA_REDIS_PREFIX, LINGUA_REDIS_CELL,
  LINGUA_LOG_LEVEL, LINGUA_SESSION_LIMIT, LINGUA_DRAIN_GRACE_MS, LINGUA_PEER_ADDRESS, LINGUA_PEER_SECRET,
  LINGUA_NODES_ADMISSION, LINGUA_AUTH_SECRET, LINGUA_AUTH_KEY_SET, LINGUA_AUTH_ISSUER, LINGUA_AUTH_AUDIENCE,
  LINGUA_AUTH_TENANT_CLAIM, LINGUA_AUTH_ORIGINS, LINGUA_AUTH_NODE_SECRET, LINGUA_AUTH_NODE_TOKENS,
@@ -110,5 +111,6 @@
 {{- define "lingua.operatorOwn" -}}
 [LINGUA_OPERATOR_NAMESPACES, LINGUA_OPERATOR_ADMISSION, LINGUA_OPERATOR_CLUSTER, LINGUA_OPERATOR_LOG_LEVEL,
  LINGUA_OPERATOR_HTTP_PORT, LINGUA_OPERATOR_STANDBY_ENABLED, LINGUA_OPERATOR_STANDBY_LEASE,
- LINGUA_OPERATOR_STANDBY_NAMESPACE, LINGUA_OPERATOR_SCHEDULER_URL]
+ LINGUA_OPERATOR_STANDBY_NAMESPACE, LINGUA_OPERATOR_SCHEDULER_URL, LINGUA_REDIS_URL, LINGUA_REDIS_PASSWORD,
+ LINGUA_REDIS_SENTINEL_PASSWORD, LINGUA_REDIS_PREFIX, LINGUA_REDIS_CELL]
 {{- end -}}

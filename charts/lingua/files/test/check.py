@@ -9,6 +9,7 @@ import asyncio
 import os
 import sys
 import time
+from pathlib import Path
 
 from lingua_client import LinguaError, translate
 from lingua_client.api import Api
@@ -18,7 +19,7 @@ _PAUSE_S = 2.0
 
 async def check(arguments: argparse.Namespace) -> None:
     """Ask, and speak where a recording was given. :raises LinguaError: not answered well in time."""
-    url, token = os.environ["LINGUA_URL"], os.environ.get("LINGUA_TOKEN")
+    url, token = os.environ["LINGUA_URL"], read_token()
     async with Api(url, token=token) as api:
         say(f"ready: {(await api.get('/health/ready'))['ready']}")
         pairs = await api.get("/api/v1/pairs") if token or not arguments.speech else {"pairs": []}
@@ -30,6 +31,12 @@ async def check(arguments: argparse.Namespace) -> None:
     if not (result.translation and result.speech):
         sys.exit("the sentence came back without text or without speech")
     say(f"a sentence there and back: {time.monotonic() - began:.1f} s, {len(result.speech)} bytes of speech")
+
+
+def read_token() -> str | None:
+    """Read the client's token, where the chart names one."""
+    path = os.environ.get("LINGUA_TOKEN_FILE")
+    return Path(path).read_text().strip() if path else None
 
 
 async def until_done(arguments: argparse.Namespace) -> None:

@@ -27,12 +27,9 @@
 {{- end -}}
 
 {{- define "lingua.authEnv" -}}
-{{- with .clients.existingSecret }}
-- name: LINGUA_AUTH_SECRET
-  valueFrom:
-    secretKeyRef:
-      name: {{ . }}
-      key: {{ $.clients.secretKey }}
+{{- if .clients.existingSecret }}
+- name: LINGUA_AUTH_SECRET_FILE
+  value: /etc/lingua/secrets/clients
 {{- end }}
 {{- with .clients.keySetUrl }}
 - name: LINGUA_AUTH_KEY_SET
@@ -56,49 +53,45 @@
 - name: LINGUA_AUTH_ORIGINS
   value: {{ join "," . | quote }}
 {{- end }}
-{{- with .nodes.existingSecret }}
-- name: LINGUA_AUTH_NODE_SECRET
-  valueFrom:
-    secretKeyRef:
-      name: {{ . }}
-      key: {{ $.nodes.secretKey }}
+{{- if .nodes.existingSecret }}
+- name: LINGUA_AUTH_NODE_SECRET_FILE
+  value: /etc/lingua/secrets/nodes
 {{- end }}
 {{- if .nodes.tokensSecret }}
 - name: LINGUA_AUTH_NODE_TOKENS
-  value: /etc/lingua/node-tokens/tokens
+  value: /etc/lingua/secrets/node-tokens
 {{- end }}
 {{- if .nodes.tokenReview }}
 - name: LINGUA_AUTH_TOKEN_REVIEW
   value: "true"
 {{- end }}
-{{- with .peers.existingSecret }}
-- name: LINGUA_PEER_SECRET
-  valueFrom:
-    secretKeyRef:
-      name: {{ . }}
-      key: {{ $.peers.secretKey }}
+{{- if .peers.existingSecret }}
+- name: LINGUA_PEER_SECRET_FILE
+  value: /etc/lingua/secrets/peers
 {{- end }}
 {{- end -}}
 
+{{- define "lingua.schedulerSources" -}}
+{{- $auth := .Values.auth -}}
+{{- include "lingua.redisSources" . }}
+{{- include "lingua.source" (list $auth.clients.existingSecret $auth.clients.secretKey "clients") }}
+{{- include "lingua.source" (list $auth.nodes.existingSecret $auth.nodes.secretKey "nodes") }}
+{{- include "lingua.source" (list $auth.nodes.tokensSecret "tokens" "node-tokens") }}
+{{- include "lingua.source" (list $auth.peers.existingSecret $auth.peers.secretKey "peers") }}
+{{- end -}}
+
 {{- define "lingua.schedulerMounts" -}}
+{{- include "lingua.secretsMount" (include "lingua.schedulerSources" .) }}
 {{- if .Values.auth.clients.keySetConfigMap }}
 - {name: key-set, mountPath: /etc/lingua/key-set, readOnly: true}
-{{- end }}
-{{- if .Values.auth.nodes.tokensSecret }}
-- {name: node-tokens, mountPath: /etc/lingua/node-tokens, readOnly: true}
 {{- end }}
 {{- end -}}
 
 {{- define "lingua.schedulerVolumes" -}}
+{{- include "lingua.secretsVolume" (include "lingua.schedulerSources" .) }}
 {{- with .Values.auth.clients.keySetConfigMap }}
 - name: key-set
   configMap:
     name: {{ . }}
-{{- end }}
-{{- with .Values.auth.nodes.tokensSecret }}
-- name: node-tokens
-  secret:
-    secretName: {{ . }}
-    defaultMode: 0440
 {{- end }}
 {{- end -}}
