@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import os
+import sys
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,7 +29,8 @@ if TYPE_CHECKING:
     from kit.schedulers import Cluster
 
 #: A safety on a busy machine.
-SOON_S = 20.0
+SOON_S = 60.0
+LINGUA = str(Path(sys.executable).with_name("lingua"))
 BOTH = pytest.mark.parametrize("extensions", [(), EXTENSIONS], ids=["base", "extended"])
 _numbers = count(1)
 
@@ -263,6 +268,25 @@ async def test_after_the_store_was_emptied_declared_nodes_stay_and_come_back_by_
         await node.beat()
         await until_status(strict, node_id, "ready")
         assert not node.all("error")
+
+
+async def test_the_command_line_tells_which_declared_nodes_are_not_connected(
+    store: Store, strict: SchedulerProcess, node_id: str
+) -> None:
+    await declarations.declare(store, said(node_id, "xt", "xu"))
+    absent = f"{node_id}-x"
+    await declarations.declare(store, said(absent, "xt", "xu", scheduling=Scheduling.CORDONED))
+    async with a_node(strict, node_id, ("xt", "xu")):
+        asked = await asyncio.create_subprocess_exec(
+            LINGUA, "nodes", "--url", strict.url, "--limit", "500",
+            stdout=asyncio.subprocess.PIPE, env={**os.environ, "COLUMNS": "240"},
+        )  # fmt: skip
+        out, _ = await asked.communicate()
+    rows = {line.split()[0]: line for line in out.decode().splitlines() if node_id in line}
+    assert " ready " in rows[node_id]
+    assert " active " in rows[node_id]
+    assert " not connected " in rows[absent]
+    assert " cordoned " in rows[absent]
 
 
 # Credentials

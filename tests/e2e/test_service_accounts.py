@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from kit.schedulers import SchedulerProcess
 
 #: A safety on a busy machine.
-SOON_S = 30.0
+SOON_S = 90.0
 REVIEW = [{"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]}]
 _numbers = count(1)
 

@@ -312,6 +312,11 @@ def test_a_proof_fits_neither_another_pair_nor_the_other_direction(changed: dict
     assert not PeerProof(**parts).caller_proves(SECRET, "é")
 
 
+REGISTER: dict[str, Any] = {
+    "version": "1", "platform": "linux", "hardware": {"cpu_cores": 1, "memory_gb": 1}, "accept_public_jobs": True,
+}  # fmt: skip
+
+
 def tokens_file(tmp_path: Path, *lines: str) -> Path:
     file = tmp_path / "tokens"
     file.write_text("\n".join(lines))
@@ -336,7 +341,7 @@ def test_a_listed_token_is_good_for_the_node_ids_that_its_name_says(
 ) -> None:
     doors = Authenticator(AuthRules(node_tokens=str(tokens_file(tmp_path, f"{name} {'a' * 20}"))))
     identity = doors.node(bearer("a" * 20))
-    message = NodeRegister.model_construct(node_id=asks_for)
+    message = NodeRegister(**REGISTER, node_id=asks_for)
     if gets is None:
         with pytest.raises(WireError) as refused:
             node_id_of(message, identity)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kit.state import EN_ES, ES_EN, age_lease, assign, beat, can, declared, finish, join, load_of, want
-from lingua_state import declarations, dispatch, nodes, pools
+from lingua_state import declarations, dispatch, known, nodes, pools
 from lingua_state.declarations import Credential, Declaration, Scheduling
 from lingua_state.errors import DeclarationApart, NodeIdTaken, NoNode, Redeclared, StaleGeneration
 from lingua_state.models import Access, Assigned, Capability, NodeStatus, Pair, Waiting
@@ -434,6 +434,52 @@ async def test_how_a_node_is_is_read_in_one_look(store: Store) -> None:
     (node,) = (await declarations.live(store, ["n1", "nobody"])).values()
     assert (node.status, node.load, node.capacity, node.connected) == (NodeStatus.READY, 1, 3, True)
     assert (node.instance_id, node.incarnation) == ("s1", "n1.1")
+
+
+async def known_ids(store: Store, limit: int) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    cursor = None
+    while True:
+        page = await known.list_known(store, limit, cursor)
+        found += [(node.node_id, node.status.value) for node in page.items]
+        cursor = page.cursor
+        if cursor is None:
+            return found
+
+
+@pytest.mark.parametrize("limit", [7, 500])
+async def test_all_nodes_are_listed_whether_connected_or_only_declared(store: Store, limit: int) -> None:
+    said = [declared(f"n{number}", uid=f"u{number}", capacity=3, weight=number) for number in range(60)]
+    for one in said:
+        await declarations.declare(store, one)
+    for one in said[:20]:
+        await connect(store, one)
+    await join(store, "undeclared")
+    found = await known_ids(store, limit)
+    assert set(found) == {
+        ("undeclared", "ready"), *((f"n{number}", "ready" if number < 20 else "offline") for number in range(60))
+    }  # fmt: skip
+    assert limit < 61 or len(found) == 61
+    with pytest.raises(BadCursor):
+        await known.list_known(store, limit, "dx")
+
+
+async def test_a_declared_node_is_shown_before_it_connects_and_after_it_left(store: Store) -> None:
+    said = declared("n1", BOTH, capacity=3, scheduling=Scheduling.CORDONED)
+    assert await known.get_known(store, "n1") is None
+    await declarations.declare(store, said)
+    before = await known.get_known(store, "n1")
+    assert before is not None
+    assert (before.status, before.capability, before.capacity) == (NodeStatus.OFFLINE, BOTH, 3)
+    assert (before.uid, before.scheduling, before.generation) == ("u1", "cordoned", 1)
+    await connect(store, said, can("en", "es"), version="1.2")
+    connected = await known.get_known(store, "n1")
+    assert connected is not None
+    assert (connected.status, connected.capability) == (NodeStatus.DRAINING, can("en", "es"))
+    await nodes.offline(store, "n1", "n1.1")
+    after = await known.get_known(store, "n1")
+    assert after is not None
+    assert (after.status, after.capability, after.version) == (NodeStatus.OFFLINE, BOTH, "1.2")
 
 
 # Weight

@@ -13,12 +13,14 @@ def nodes(url: Url = DEFAULT_URL, token: Token = None, limit: Limit = 100, as_js
     if as_json:
         output.print_json({"nodes": found})
         return
-    columns = ("node", "status", "load", "hears", "speaks", "done", "failed", "instance")
+    columns = ("node", "status", "load", "hears", "speaks", "done", "failed", "declared", "instance")
     output.print_table(columns, [_row(node) for node in found], empty="No node has registered.")
 
 
 def _row(node: dict[str, Any]) -> tuple[object, ...]:
     word = "quarantined" if node["quarantined"] else node["status"]
+    if not node["connected"]:
+        word = "not connected"
     return (
         node["node_id"],
         output.status(word),
@@ -27,5 +29,6 @@ def _row(node: dict[str, Any]) -> tuple[object, ...]:
         output.some(node["languages"]["speaks"]),
         node["completed"],
         node["failed"],
-        node["instance_id"],
+        node["scheduling"] or "-",
+        node["instance_id"] or "-",
     )

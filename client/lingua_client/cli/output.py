@@ -93,6 +93,7 @@ _STYLES = {
     "waiting": "yellow",
     "failed": "red",
     "offline": "red",
+    "not connected": "red",
     "cancelled": "dim",
 }
 

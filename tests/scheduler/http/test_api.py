@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lingua_state import jobs, nodes
+from lingua_state import declarations, jobs, nodes
+from lingua_state.declarations import Declaration, Scheduling
 from lingua_state.models import Access, Capability, JobStatus, NodeStatus
 from scheduler.http.world import add_instance, add_job, add_node, add_session, finish
 
@@ -54,6 +55,34 @@ async def test_all_nodes_come_over_several_pages_each_once(served: Served) -> No
             break
         page = await served.get(f"{path}&cursor={page['next_cursor']}")
     assert set(found) == names
+
+
+async def test_a_declared_node_is_shown_though_no_process_holds_it(served: Served) -> None:
+    said = Declaration("n1", "u1", 4, Capability(("en",), ("es",)), capacity=7, weight=50)
+    await declarations.declare(served.port.store, said)
+    await add_node(served.port.store, "n2")
+    listed = {node["node_id"]: node for node in (await served.get("/api/v1/nodes"))["nodes"]}
+    assert set(listed) == {"n1", "n2"}
+    declared, other = listed["n1"], listed["n2"]
+    assert (declared["status"], declared["connected"], declared["origin"]) == ("offline", False, "declared")
+    assert (declared["capacity"], declared["weight"], declared["generation"]) == (7, 50, 4)
+    assert (declared["scheduling"], declared["languages"]["hears"]) == ("active", ["en"])
+    assert (other["connected"], other["origin"], other["scheduling"]) == (True, "registered", "")
+    assert (await served.get("/api/v1/nodes/n1"))["connected"] is False
+    (pool,) = (await served.get("/api/v1/pools"))["pools"]
+    assert (pool["nodes"], pool["declared"]) == (1, 1)
+    (pair,) = (await served.get("/api/v1/pairs"))["pairs"]
+    assert (pair["nodes"], pair["declared"]) == (1, 1)
+    assert (await served.ask("/api/v1/nodes/n1/drain", "POST"))[0] == 404
+
+
+async def test_what_a_declaration_holds_back_is_not_undrained_by_hand(served: Served) -> None:
+    await add_node(served.port.store, "n1")
+    said = Declaration("n1", "u1", 1, Capability(("en",), ("es",)), scheduling=Scheduling.CORDONED)
+    await declarations.declare(served.port.store, said)
+    status, told, _ = await served.ask("/api/v1/nodes/n1/undrain", "POST")
+    assert (status, told["code"]) == (409, "CONFLICT")
+    assert "scheduling: cordoned" in told["detail"]
 
 
 async def test_draining_a_node_gives_it_nothing_new_and_undraining_gives_it_work_again(served: Served) -> None:

@@ -14,6 +14,7 @@ from aiohttp import web
 from kubernetes.aio import client
 
 from kit.certificates import make_certificate
+from kit.eventually import eventually
 from lingua_scheduler.token_review import AT_ONCE, LIFE_S, TokenReviews
 from lingua_scheduler.tokens import AuthError, AuthSettingsError
 
@@ -176,8 +177,7 @@ async def test_a_storm_of_nodes_is_none_for_the_server(issuer: Issuer, reviews: 
     tokens = [f"t{number}" for number in range(3 * AT_ONCE)]
     issuer.answers |= dict.fromkeys(tokens, GOOD)
     asking = [asyncio.create_task(reviews.account(token)) for token in tokens]
-    while issuer.inside < AT_ONCE:
-        await asyncio.sleep(0.01)
+    await eventually(lambda: issuer.inside >= AT_ONCE, within_s=20)
     issuer.held.set()
     assert set(await asyncio.gather(*asking)) == {"prod/gpu"}
     assert issuer.most == AT_ONCE

@@ -10,7 +10,8 @@ from lingua_scheduler.http.endpoint import Call, Endpoint, Guard, Nothing
 from lingua_scheduler.http.models.common import PageQuery
 from lingua_scheduler.http.models.nodes import NodeAction, NodeDetail, NodePage, NodeView
 from lingua_scheduler.http.problems import ProblemError
-from lingua_state import nodes
+from lingua_state import known, nodes
+from lingua_state.declared import Scheduling
 from lingua_wire.codes import ErrorCode
 
 if TYPE_CHECKING:
@@ -20,9 +21,9 @@ log = logging.getLogger(__name__)
 
 
 async def list_nodes(call: Call[PageQuery, None]) -> NodePage:
-    """Answer one page of nodes."""
+    """Answer one page of nodes: those that are connected first, then those that are declared and are not."""
     store = call.scheduler.store
-    page = await nodes.list_nodes(store, call.query.limit, call.query.cursor)
+    page = await known.list_known(store, call.query.limit, call.query.cursor)
     now = await now_ms(store)
     return NodePage(now_ms=now, next_cursor=page.cursor, nodes=[NodeView.of(node, now) for node in page.items])
 
@@ -45,13 +46,17 @@ async def drain_node(call: Call[Nothing, None]) -> NodeAction:
 async def undrain_node(call: Call[Nothing, None]) -> NodeAction:
     """Let a drained node have work again; jobs that waited for one start."""
     node = await _find(call)
+    if node.scheduling not in ("", Scheduling.ACTIVE):
+        raise ProblemError(
+            ErrorCode.CONFLICT, f"Its TranslationNode says scheduling: {node.scheduling}. Change it there."
+        )
     await call.scheduler.undrain_node(node.node_id)
     log.info("node undrained by request", extra={"node_id": node.node_id, "side": "http"})
     return await _after(call)
 
 
 async def _find(call: Call[Any, None]) -> NodeRecord:
-    node = await nodes.get(call.scheduler.store, call.path_id("node_id"))
+    node = await known.get_known(call.scheduler.store, call.path_id("node_id"))
     if node is None:
         raise ProblemError(ErrorCode.NOT_FOUND, "There is no such node.")
     return node
@@ -77,6 +82,6 @@ ENDPOINTS = (
     ),
     Endpoint(
         "POST", "/api/v1/nodes/{node_id}/undrain", undrain_node, "nodes", "Let a drained node have work again",
-        guard=Guard.ADMIN, answer=NodeAction, errors=(ErrorCode.STORE_UNAVAILABLE,),
+        guard=Guard.ADMIN, answer=NodeAction, errors=(ErrorCode.STORE_UNAVAILABLE, ErrorCode.CONFLICT),
     ),
 )  # fmt: skip

@@ -1,6 +1,6 @@
 """Nodes, pools and pairs as the API shows them."""
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
@@ -45,6 +45,11 @@ class NodeView(Answer):
 
     node_id: str
     status: NodeStatus
+    connected: bool = Field(description="Whether a process holds it. One that is declared may wait for its process.")
+    origin: Literal["declared", "registered"] = Field(description="By a TranslationNode, or by the node itself.")
+    scheduling: str = Field(description="As declared: active, cordoned or draining; empty if it is not declared.")
+    weight: int = Field(description="Its share of the load; 100 is usual, 0: only when nobody else is free.")
+    generation: int = Field(description="Of its TranslationNode, as it is applied here; 0 if it is not declared.")
     instance_id: str = Field(description="The scheduler instance that holds its socket.")
     pool_id: str = Field(description="Its class: the nodes with the same capability.")
     languages: LanguagesView
@@ -112,6 +117,7 @@ class PairSummaryView(Answer):
     scope: str = Field(description="Empty for everybody; else the tenant it is private to, or `#`: a pairing code.")
     classes: int
     nodes: int
+    declared: int = Field(description="Nodes that are declared for it, connected or not.")
     free: int = Field(description="Jobs that could start now.")
     waiting: int
     oldest_wait_ms: int
@@ -124,6 +130,7 @@ class PairSummaryView(Answer):
             scope=summary.scope,
             classes=summary.classes,
             nodes=summary.nodes,
+            declared=summary.declared,
             free=summary.free,
             waiting=summary.waiting,
             oldest_wait_ms=summary.oldest_wait_ms,
@@ -143,6 +150,7 @@ class PoolView(Answer):
     languages: LanguagesView
     access: AccessView
     nodes: int
+    declared: int = Field(description="Nodes that are declared to be of it, connected or not.")
     choosable: int = Field(description="Nodes that may get jobs now.")
     capacity: int = Field(description="Jobs that those take at once.")
     free: int = Field(description="Jobs that could start now.")
@@ -155,6 +163,7 @@ class PoolView(Answer):
             languages=LanguagesView.of(summary.capability),
             access=AccessView.of(summary.capability.access),
             nodes=summary.nodes,
+            declared=summary.declared,
             choosable=summary.choosable,
             capacity=summary.capacity,
             free=summary.free,
@@ -171,6 +180,11 @@ def _shown(node: NodeRecord, now_ms: int) -> dict[str, Any]:
     return {
         "node_id": node.node_id,
         "status": node.status,
+        "connected": node.status is not NodeStatus.OFFLINE,
+        "origin": "declared" if node.uid else "registered",
+        "scheduling": node.scheduling,
+        "weight": node.weight,
+        "generation": node.generation,
         "instance_id": node.instance_id,
         "pool_id": node.pool_id,
         "languages": LanguagesView.of(node.capability),

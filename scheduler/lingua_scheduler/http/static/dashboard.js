@@ -90,7 +90,7 @@ function showNodes({ nodes, now_ms, next_cursor }) {
   count("nodes", nodes.length, next_cursor);
   table("nodes", [
     ["Node", (node) => identifier(node.node_id)],
-    ["Status", (node) => element("div", "", badge(node.quarantined ? "quarantined" : node.status))],
+    ["Status", (node) => element("div", "", badge(node.connected ? (node.quarantined ? "quarantined" : node.status) : "not connected"))],
     ["Load", (node) => load(node.load, node.capacity)],
     ["Languages", (node) => languages(node.languages), "wrap"],
     ["Last heartbeat", (node) => ago(node.heartbeat_ms, now_ms), "line"],
@@ -98,6 +98,7 @@ function showNodes({ nodes, now_ms, next_cursor }) {
     ["Failed", (node) => number(node.failed), "num"],
     ["Resources", (node) => resources(node.resources), "line"],
     ["Access", (node) => access(node.access)],
+    ["Declared", (node) => (node.origin === "declared" ? node.scheduling : "–")],
     ["Instance", (node) => identifier(node.instance_id)],
   ], nodes, "No node has registered yet.");
 }
