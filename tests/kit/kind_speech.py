@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kit.samples import EXAMPLES, Sample, count_word_errors, read_sample
-from lingua_client import Failed, LinguaError, Missing, Result, Skipped, connect
+from lingua_client import Failed, LinguaError, Missing, Result, connect
 from lingua_client.settings import SessionSettings
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ class Speaker:
     lost: list[Event] = field(default_factory=list)
     #: Seconds from the end of an utterance to its result.
     waits_s: list[float] = field(default_factory=list)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _ended: bool = False
 
     async def talk(self, stop: asyncio.Event) -> None:
         """Say the recording in real time, again and again until told to stop; then wait for every outcome."""
@@ -56,8 +58,9 @@ class Speaker:
             listening = asyncio.create_task(self._listen(session))
             try:
                 await self._say(session)
-                while not stop.is_set():
+                while not stop.is_set() and not self._ended:
                     await self._say(session)
+                    await self._until_owed(1)
                 await session.finish()
                 await listening
             finally:
@@ -69,14 +72,28 @@ class Speaker:
         await session.stream(self.sample.pcm)
         self.said += 1
 
+    async def _until_owed(self, most: int) -> None:
+        """Wait until at most so many results are owed: a slow machine is talked to slowly, and never in silence."""
+        while not self._ended and len(self.results) + len(self.lost) < self.said - most:
+            self._news.clear()
+            await self._news.wait()
+
     async def _listen(self, session: Session) -> None:
-        async for event in session:
-            self.events[type(event).__name__] += 1
-            if isinstance(event, Result):
-                self.results.append(event)
-                self.waits_s.append(event.waited_ms / 1000)
-            elif isinstance(event, Missing | Skipped) or (isinstance(event, Failed) and not event.resent):
-                self.lost.append(event)
+        try:
+            async for event in session:
+                self._take(event)
+                self._news.set()
+        finally:
+            self._ended = True
+            self._news.set()
+
+    def _take(self, event: Event) -> None:
+        self.events[type(event).__name__] += 1
+        if isinstance(event, Result):
+            self.results.append(event)
+            self.waits_s.append(event.waited_ms / 1000)
+        elif isinstance(event, Missing) or (isinstance(event, Failed) and not event.resent):
+            self.lost.append(event)
 
     def check(self) -> None:
         """Check that each utterance came back once, and as what it was."""
