@@ -93,6 +93,9 @@ SPOILERS: dict[str, Callable[[Body, Body], object]] = {
     "a root that can't be written": lambda _, container: container["securityContext"].pop("readOnlyRootFilesystem"),
     "a bound of memory and a request of CPU": lambda _, container: container["resources"].pop("limits"),
     "an image of a known version": lambda _, container: container.update(image="lingua-scheduler"),
+    "no secret in a variable": lambda _, container: container["env"].append(
+        {"name": "X", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}
+    ),
     "no secret in a plain variable": lambda _, container: container["env"].append({"name": "A_SECRET", "value": "x"}),
 }
 

@@ -68,10 +68,9 @@ def test_the_programs_read_what_the_chart_writes(profile: str, tmp_path: Path, m
             if "value" in variable
         }
         for name, value in plain.items():
-            if name.removesuffix("_FILE") in SECRETS:
-                (tmp_path / name).write_text("redis://a-secret-of-32-characters-or-more:1")
-                value = str(tmp_path / name)
-            monkeypatch.setenv(name, value)
+            file = tmp_path / name
+            file.write_text("redis://a-secret-of-32-characters-or-more:1")
+            monkeypatch.setenv(name, str(file) if name.removesuffix("_FILE") in SECRETS else value)
         if where.endswith("-scheduler"):
             read = scheduler_settings.load_settings()
             assert read.http.internal_port == 5011

@@ -57,6 +57,9 @@ OF_CONTAINER: dict[str, Callable[[Body, Body], bool]] = {
         "@sha256:" in container["image"]
         or (":" in container["image"].rpartition("/")[2] and not container["image"].endswith(":latest"))
     ),
+    "no secret in a variable": lambda _, container: (
+        not any("secretKeyRef" in variable.get("valueFrom", {}) for variable in container.get("env", []))
+    ),
     "no secret in a plain variable": lambda _, container: (
         not any(
             # A path is where a secret is mounted.
