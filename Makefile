@@ -54,10 +54,12 @@ lint: ## Format, style, types and layers
 	$(BIN)/lint-imports
 
 .PHONY: format
-format: ## Rewrite the code in the project's format
+format: ## Rewrite the code in the project's format, and what is made from other files
 	@setup/run test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	cp crds/*.yaml charts/lingua/files/crds/
+	$(BIN)/python tests/kit/chart_readme.py
 
 .PHONY: bench
 bench: ## Measure; prints one table and writes build/bench.json (ARGS=NAME... picks some)
