@@ -67,10 +67,14 @@ class Context:
     #: The resources were listed at least once.
     synced: bool = False
 
-    def wake(self, key: Key) -> None:
-        """Let a node be looked at again soon."""
+    def wake(self, key: Key) -> bool:
+        """Let a node be looked at again soon. False: it is gone or going, and needs no look."""
+        node = self.known.get(key)
+        if node is None or node.deleted:
+            return False
         self.dirty.add(key)
         self.changed.set()
+        return True
 
     def owner_of(self, node: Node) -> str:
         """Name a resource as the store knows it."""

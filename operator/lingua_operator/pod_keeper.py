@@ -33,15 +33,18 @@ _REFUSED_LOOK = timedelta(seconds=30)
 
 
 class PodKeeper:
-    """The pods of all nodes. ``wake`` is called with a node whose pod changed, or for which it is time."""
+    """The pods of all nodes. ``wake`` is called with a node whose pod changed, or for which it is time; it tells
+    whether there is such a node."""
 
-    def __init__(self, cluster: Cluster, settings: OperatorSettings, wake: Callable[[Key], None]) -> None:
+    def __init__(self, cluster: Cluster, settings: OperatorSettings, wake: Callable[[Key], bool]) -> None:
         self._cluster = cluster
         self._settings = settings
         self._wake = wake
         self._pods: dict[str, dict[str, PodView]] = {}
         self._keys: dict[str, Key] = {}
         self._due: dict[Key, datetime] = {}
+        #: Nodes whose pods changed since they were last settled: woken until that is done.
+        self._changed: set[Key] = set()
         self._accounts = frozenset(filter(None, settings.pods.service_accounts.split(",")))
         self._images = tuple(filter(None, settings.pods.images.split(",")))
 
@@ -69,6 +72,7 @@ class PodKeeper:
             self._note(pod)
         key = self._keys.get(pod.owner_uid)
         if key:
+            self._changed.add(key)
             self._wake(key)
 
     async def settle(self, node: Node, *, wished: bool) -> PodFact:
@@ -76,6 +80,7 @@ class PodKeeper:
 
         :raises ClusterError: the API server did not let us; it is tried again by the next resync.
         """
+        self._changed.discard(node.key)
         pods = list(self._pods.get(node.uid, {}).values())
         if node.spec is None or not (wished or pods):
             return PodFact(gone=not pods)
@@ -95,6 +100,7 @@ class PodKeeper:
         self._pods.pop(node.uid, None)
         self._keys.pop(node.uid, None)
         self._due.pop(node.key, None)
+        self._changed.discard(node.key)
 
     async def run(self) -> None:
         """Wake nodes when it is time, and list the pods now and then, until cancelled."""
@@ -104,7 +110,8 @@ class PodKeeper:
             now = datetime.now(UTC)
             for key in [key for key, due in self._due.items() if due <= now]:
                 del self._due[key]
-                self._wake(key)
+                self._changed.add(key)
+            self._changed = {key for key in self._changed if self._wake(key)}
             if now - listed >= every:
                 listed = now
                 await self._list_quietly()

@@ -11,6 +11,7 @@ from kit.eventually import eventually
 from kit.kube.api import Api, Body, path
 from kit.operators import SOON_S, connect
 from lingua_state import declarations
+from lingua_state.errors import Redeclared
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -117,7 +118,9 @@ async def processes(store: Store, capacity: int = 2) -> AsyncIterator[None]:
             for entry in entries:
                 found = live.get(entry.node_id)
                 if found is None or not found.connected:
-                    await connect(store, entry.node_id, f"{entry.node_id}.1", capacity)
+                    # Declared anew or withdrawn meanwhile: the next look tries again, as a node does.
+                    with contextlib.suppress(Redeclared):
+                        await connect(store, entry.node_id, f"{entry.node_id}.1", capacity)
             await asyncio.sleep(0.1)
 
     task = asyncio.create_task(connect_all())
