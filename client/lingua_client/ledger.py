@@ -38,14 +38,14 @@ class Ledger:
         """Name the finalizes whose report did not come."""
         return frozenset(self._asked)
 
-    def goes_on_at(self, utterance_index: int, unanswered: Collection[str]) -> None:
-        """Go on after a resume: what was cut from this index on is cut again, and only these finalizes are sent again.
+    def goes_on_at(self, utterance_index: int, sent_again: Collection[str]) -> None:
+        """Go on after a resume: what was cut from this index on is cut again.
 
-        :param unanswered: names of finalizes that are still to be answered.
+        :param sent_again: names of the finalizes that are sent again, each to be answered.
         """
         self._open = {index for index in self._open if index < utterance_index}
         if self.reports:
-            self._asked &= set(unanswered)
+            self._asked = set(sent_again)
 
     def finalize_sent(self, client_id: str) -> None:
         """Note that the end of an utterance was sent, under this client's own id."""

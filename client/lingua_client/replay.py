@@ -71,9 +71,14 @@ class Track:
             each for each in self._ends if start < each.at <= end or (each.at == start and each.name in unanswered)
         ]
         wholes = [whole for whole in self._wholes if start <= whole.start and whole.end <= end]
-        steps = [each for each in steps if not _inside(each, wholes)] + list(wholes)
+        steps = [_named(each) for each in steps if not _inside(each, wholes)] + list(wholes)
         steps.sort(key=_place)
         return _with_audio(steps, start, end)
+
+
+def _named(step: Step) -> Step:
+    """Name an end for the service's report of it, which says that nothing is owed for it any more."""
+    return End(step.at, f"c{step.at}") if isinstance(step, End) and not step.name else step
 
 
 def _inside(step: Step, wholes: list[Whole]) -> bool:
