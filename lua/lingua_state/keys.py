@@ -81,6 +81,10 @@ class Keys:
         """hash: what the class can do and who may use it."""
         return f"{self.root}pool:{pool_id}:def"
 
+    def pool_names(self, pool_id: str) -> str:
+        """set: the names under which a node of the class finds who waits for it."""
+        return f"{self.root}pool:{pool_id}:names"
+
     def pools_all(self) -> str:
         """zset: every known class -> ms since which it has no node; 0: it has some."""
         return f"{self.root}pools:all"
@@ -156,6 +160,14 @@ class Keys:
     def waiting(self, pair: Pair | str, scope: str = PUBLIC) -> str:
         """zset: the jobs that wait for the pair, or for a want (see wants.py), by priority, then age."""
         return f"{self.root}waiting:{pair}{scope}"
+
+    def waiting_names(self) -> str:
+        """set: the names (see wants.py) under which somebody waits."""
+        return f"{self.root}waits"
+
+    def waiting_for(self, name: str) -> str:
+        """zset: the wants of a name that have waiters -> priority and age of the first."""
+        return f"{self.root}waits:{name}"
 
     # Sessions and instances
 

@@ -31,7 +31,7 @@ async def list_class(store: Store, capability: Capability, node_id: str, bounds:
 
     :param node_id: the node that brings it. :raises ClassesRefused: it would be more than the bounds allow.
     """
-    names = pair_names(capability)
+    names = _all_names(capability)
     keys = [store.keys.pool_def(capability.pool_id), store.keys.pools_all(), store.keys.node_classes(node_id)]
     for part, last in _parts(names):
         args: list[Word] = [
@@ -48,7 +48,7 @@ async def list_class(store: Store, capability: Capability, node_id: str, bounds:
 async def retire(store: Store, pool_id: str, idle_ms: int = IDLE_MS) -> bool:
     """Take a class that has had no node and no declaration for ``idle_ms`` out of its pairs. False: it is in use."""
     definition = await store.call("HGET", store.keys.pool_def(pool_id), "definition")
-    names = pair_names(Capability.read(definition)) if definition else []
+    names = _all_names(Capability.read(definition)) if definition else []
     keys = [store.keys.pool_def(pool_id), store.keys.pools_all()]
     # The first part is empty, so that the last one is never the first.
     for stage, part in [("first", names[:0]), *((("last" if last else "next"), part) for part, last in _parts(names))]:
@@ -124,6 +124,22 @@ def pair_names(capability: Capability) -> list[str]:
     names = [f"{pair}{scope}" for scope in scopes for pair in capability.listed_pairs()]
     code = capability.access.pairing
     return [*names, f"{PAIRED}{pairing_scope(code)}"] if code else names
+
+
+def waiting_names(capability: Capability) -> list[str]:
+    """Name what a node of a class finds waiters under, beside its pairs (prelude_queues.lua tells the kinds)."""
+    listed = set(capability.listed_pairs())
+    both = [f"{pair}<" for pair in sorted(listed, key=str) if _is_first_of_both(pair, listed)]
+    several = [f"{target}[" for target in sorted({pair.target for pair in listed})]
+    return [f"{name}{scope}" for scope in scopes_of(capability.access) for name in (*both, *several)]
+
+
+def _all_names(capability: Capability) -> list[str]:
+    return [*pair_names(capability), *waiting_names(capability)]
+
+
+def _is_first_of_both(pair: Pair, listed: set[Pair]) -> bool:
+    return pair.source < pair.target and Pair(pair.target, pair.source) in listed
 
 
 def _parts(names: list[str]) -> Iterable[tuple[list[str], bool]]:

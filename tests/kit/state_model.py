@@ -178,6 +178,9 @@ class Snapshot:
             assert set(self.get(f"jobs:{status}")) == members, status
         queues = {name.removeprefix("waiting:") for name in self.values if name.startswith("waiting:")}
         assert set(self.get("waiting")) == queues
+        heads = {name: min(self.get(f"waiting:{name}").values()) for name in queues}
+        assert set(self.get("waits")) == queues, "plain wants of everybody are their own names"
+        assert {name: self.get(f"waits:{name}") for name in queues} == {name: {name: heads[name]} for name in queues}
         for name in [name for name in self.values if name.startswith("pool:") and name.endswith(":def")]:
             pool_id = name.split(":")[1]
             inside = [node for node in model.nodes.values() if node.inside and node.capability.pool_id == pool_id]

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kit.state import ES_EN, age, assign, begin, can, due_now, finish, join, load_of, want
+from kit.state import EN_ES, ES_EN, age, assign, begin, can, due_now, finish, join, load_of, want
 from lingua_state import dispatch, jobs, nodes, sessions, sweep
 from lingua_state.errors import NoNode, QueueFull
-from lingua_state.models import Affinity, Assigned, DispatchRequest, JobRecord, JobStatus, Waiting
+from lingua_state.models import Affinity, Assigned, DispatchRequest, JobRecord, JobStatus, Pair, Waiting
 
 if TYPE_CHECKING:
     from lingua_state.client import Store
@@ -262,3 +263,70 @@ def test_the_time_to_run_follows_what_is_expected() -> None:
     assert run(expected_ms=1_000) == 9_000
     assert run(expected_ms=100_000) == 60_000
     assert run(timeout_ms=2_000, expected_ms=100) == 2_000
+
+
+async def test_a_job_whose_turns_node_can_not_have_it_is_given_another_free_one_though_an_older_one_waits(
+    store: Store,
+) -> None:
+    await join(store, "n1")
+    session_id = await begin(store)
+    await finish(store, await assign(store, session_id=session_id, turn_id="t1"))
+    await nodes.drain(store, "n1")
+    older = await wait(store)
+    await join(store, "n2", capacity=2, ready=False)
+    await store.call("HSET", store.keys.node("n2"), "reported", "ready")
+    await store.call("ZADD", store.keys.pool_nodes(can().pool_id), 0, "n2")  # free, and nobody was told of it yet
+    answer = await dispatch.dispatch(store, want(session_id=session_id, turn_id="t1", turn_wait_ms=5_000))
+    assert isinstance(answer, Assigned)
+    assert answer.node_id == "n2"
+    assert [job.job_id for job in answer.also] == [older.job_id]
+
+
+@pytest.mark.parametrize("queues", [0, 300])
+async def test_a_freed_node_finds_its_waiter_behind_any_number_of_others_at_the_same_cost(
+    store: Store, queues: int
+) -> None:
+    await join(store, "n1")
+    running = await assign(store)
+    for number in range(queues):
+        await wait(store, pair=Pair("en", f"x{number}"))
+        await wait(store, pair=EN_ES, languages=("en", "es"), both_ways=True, tenant=f"t{number}")
+    real = await wait(store, tenant="acme")
+    before = await commands(store)
+    (job,) = (await finish(store, running)).assigned
+    assert job.job_id == real.job_id
+    assert await commands(store) - before < 60
+
+
+async def test_the_most_urgent_of_many_wants_is_served_first(store: Store) -> None:
+    await join(store, "n1", can("en fr", "es"))
+    running = await assign(store)
+    for number in range(150):
+        await wait(store, tenant=f"t{number}", priority=6)
+    urgent = await wait(store, pair=Pair("auto", "es"), languages=("en", "fr"), tenant="acme", priority=1)
+    (job,) = (await finish(store, running)).assigned
+    assert job.job_id == urgent.job_id
+
+
+async def commands(store: Store) -> int:
+    """Count the commands the server ran so far, those of scripts too."""
+    info = await store.call("INFO", "commandstats")
+    return sum(int(calls) for calls in re.findall(r"cmdstat_(?!info)[^:]+:calls=(\d+)", str(info)))
+
+
+async def test_when_nobody_waits_no_name_is_left(store: Store) -> None:
+    await join(store, "n1", can("en fr es", "es en"))
+    running = await assign(store)
+    wants: list[dict[str, Any]] = [
+        {},
+        {"tenant": "acme", "pairing": "c0de"},
+        {"languages": ("en", "es"), "both_ways": True},
+        {"pair": Pair("auto", "es"), "languages": ("en", "fr")},
+    ]
+    for fields in wants:
+        await wait(store, **fields)
+    for _ in wants:
+        (running,) = (await finish(store, running)).assigned
+    await finish(store, running)
+    left = [key async for key in store.redis.scan_iter(count=1_000) if ":wait" in key]
+    assert left == []

@@ -20,8 +20,8 @@ SESSION = "session-1"
 #: What has no time to live, because something that lives owns it: the store itself, a node, a class, a waiting job, or
 #: an index that is bounded and swept.
 OWNED = (
-    r"epoch|sessions|instances|nodes:all|nodes:lease|node:node-1(:jobs|:waiting)?|pools:all|pool:\w+:(def|nodes)"
-    r"|pool:(en|auto):es|jobs:\w+|waiting|waiting:en:es@acme"
+    r"epoch|sessions|instances|nodes:all|nodes:lease|node:node-1(:jobs|:waiting)?|pools:all|pool:\w+:(def|nodes|names)"
+    r"|pool:(en|auto):es|jobs:\w+|waiting|waiting:en:es@acme|waits|waits:en:es(@acme)?"
 )
 #: What stays for ever.
 ALWAYS = {"epoch"}

@@ -13,7 +13,7 @@ ARGV[4]     last        1: this is the last part; 0
 ARGV[5]     total       classes that may be known at once; 0: any number
 ARGV[6]     per_node    new classes of one node within the window; 0: any number
 ARGV[7]     window_ms   from the first one
-ARGV[8..n]  pairs       names with their scope
+ARGV[8..n]  names       of its pairs, and those under which its nodes find who waits (prelude_queues)
 
 Returns  {"ok"}
          {"classes_full", known}      the class is new, and as many as may be are known; nothing was written
@@ -44,7 +44,10 @@ if v[1] == "0" and (v[2] or "0") == "0" then
   redis.call("ZADD", KEYS[2], now_ms(), ARGV[2])
 end
 for at = 8, #ARGV do
-  redis.call("SADD", pool_key(ARGV[1], ARGV[at]), ARGV[2])
+  redis.call("SADD", pool_names_key(ARGV[1], ARGV[2]), ARGV[at])
+  if not string.find(ARGV[at], "[<%[]") then
+    redis.call("SADD", pool_key(ARGV[1], ARGV[at]), ARGV[2])
+  end
 end
 -- A class that is listed wholly stays so while another node lists it again.
 if redis.call("HGET", KEYS[1], "listed") ~= "1" then

@@ -11,7 +11,7 @@ ARGV[1]     root     Keys.root
 ARGV[2]     pool_id  the same as in KEYS[1]
 ARGV[3]     idle_ms  how long it must have been so
 ARGV[4]     part     first, next or last
-ARGV[5..n]  pairs    names with their scope
+ARGV[5..n]  names    as they were listed
 
 Returns  {"ok"}
          {"in_use"}  it has nodes or is declared, or was lately, or is being listed: nothing was changed
@@ -29,6 +29,7 @@ if ARGV[4] ~= "first" and v[2] ~= "retiring" then
 end
 redis.call("HSET", KEYS[1], "listed", "retiring")
 for at = 5, #ARGV do
+  redis.call("SREM", pool_names_key(ARGV[1], ARGV[2]), ARGV[at])
   redis.call("SREM", pool_key(ARGV[1], ARGV[at]), ARGV[2])
 end
 if ARGV[4] == "last" then

@@ -98,6 +98,9 @@ if node and not passed then
   return { "assigned", assigned_row(job, node), c.assigned }
 end
 
+if not pinned and session.turn_node ~= "" then
+  job.turn_until = c.now -- its turn's node can't have it, so it is not waited for
+end
 job.status = "pending"
 queues().enter(c, job, pinned and preferred or "*", pinned and job.turn_until or job.wait_until)
 job_write(c, KEYS[1], job, ARGV[19], ARGV[17])

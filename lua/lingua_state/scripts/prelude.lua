@@ -79,6 +79,18 @@ local function waiting_key(root, pair)
   return root .. "waiting:" .. pair
 end
 
+local function waiting_names_key(root)
+  return root .. "waits"
+end
+
+local function waiting_for_key(root, name)
+  return root .. "waits:" .. name
+end
+
+local function pool_names_key(root, pool_id)
+  return root .. "pool:" .. pool_id .. ":names"
+end
+
 local function session_key(sroot, session_id)
   return sroot .. session_id
 end

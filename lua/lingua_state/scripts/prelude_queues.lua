@@ -1,7 +1,7 @@
 --[[
 prelude_queues: what is done with jobs that wait, as one function, since a call that meets none must not pay for it.
 
-queues() gives {enter, leave, assign, serve, passes, answer}. A queue is the zset of a want, by priority and then age, or
+queues() gives {enter, leave, assign, serve, passes, answer, note}. A queue is the zset of a want, by priority and then age, or
 of a node, for jobs whose turn it holds. `waiting` tells since when the first job of each want's queue waits.
 ]]
 
@@ -10,11 +10,48 @@ local function queues()
     return job.priority * 10000000000000 + job.created
   end
 
+  local function names_of(want)
+    local pair, rest = string.match(want, "^([^%[<@#]+)(.*)$")
+    local a, b = string.match(rest, "^<([^,>]+),([^>]+)>")
+    local name = pair
+    if a then
+      name = a .. ":" .. b .. "<"
+    elseif string.sub(rest, 1, 1) == "[" then
+      name = string.match(pair, ":(.+)$") .. "["
+    end
+    local names = { name }
+    for _, scope in ipairs({ string.match(rest, "@[^#]+") or "", string.match(rest, "#.+") or "" }) do
+      names[#names + 1] = scope ~= "" and name .. scope or nil
+    end
+    return names
+  end
+
+  -- After the first of a queue has changed. `head`: nil, nobody waits in it any more.
+  local function note_head(c, want, head)
+    if head then
+      redis.call("ZADD", waiting_pairs_key(c.root), head % 10000000000000, want)
+    else
+      redis.call("ZREM", waiting_pairs_key(c.root), want)
+    end
+    for _, name in ipairs(names_of(want)) do
+      local key = waiting_for_key(c.root, name)
+      if head then
+        redis.call("ZADD", key, head, want)
+        redis.call("SADD", waiting_names_key(c.root), name)
+      elseif redis.call("ZREM", key, want) == 1 and redis.call("EXISTS", key) == 0 then
+        redis.call("SREM", waiting_names_key(c.root), name)
+      end
+    end
+  end
+
   local function enter(c, job, queue, due_ms)
     job.queue = queue
     if queue == "*" then
-      redis.call("ZADD", waiting_key(c.root, job.want), score_of(job), job.id)
-      redis.call("ZADD", waiting_pairs_key(c.root), "NX", c.now, job.want)
+      local key = waiting_key(c.root, job.want)
+      redis.call("ZADD", key, score_of(job), job.id)
+      if redis.call("ZRANK", key, job.id) == 0 then
+        note_head(c, job.want, score_of(job))
+      end
     else
       redis.call("ZADD", node_waiting_key(c.root, queue), score_of(job), job.id)
     end
@@ -27,12 +64,10 @@ local function queues()
       return
     end
     local key = waiting_key(c.root, job.want)
+    local rank = redis.call("ZRANK", key, job.id)
     redis.call("ZREM", key, job.id)
-    local head = redis.call("ZRANGE", key, 0, 0, "WITHSCORES")
-    if head[2] then
-      redis.call("ZADD", waiting_pairs_key(c.root), head[2] % 10000000000000, job.want)
-    else
-      redis.call("ZREM", waiting_pairs_key(c.root), job.want)
+    if rank == 0 then
+      note_head(c, job.want, redis.call("ZRANGE", key, 0, 0, "WITHSCORES")[2])
     end
   end
 
@@ -81,21 +116,36 @@ local function queues()
     return nil
   end
 
-  -- The queues this node could serve: the oldest ones, and where there are very many a random part of the others.
-  local function served_by(c, node)
-    local key = waiting_pairs_key(c.root)
-    local names = redis.call("ZRANGE", key, 0, 63)
-    if #names == 64 then
-      for _, name in ipairs(redis.call("ZRANDMEMBER", key, 64)) do
-        names[#names + 1] = name
+  -- The wants under one name that a node of this class serves, those first that are to be served first.
+  local function wants_under(c, name, node, wants)
+    local listed = string.find(name, "[", 1, true)
+    local rows = redis.call("ZRANGE", waiting_for_key(c.root, name), 0, listed and 63 or 7, "WITHSCORES")
+    for i = 1, #rows, 2 do
+      local w = not wants[rows[i]] and want_read(c, rows[i])
+      if w and want_served_by(c, w, node.pool_id) then
+        wants[rows[i]] = { name = rows[i], key = waiting_key(c.root, rows[i]), want = w, score = tonumber(rows[i + 1]) }
       end
     end
-    local found = {}
+  end
+
+  -- The queues this node could serve, the first sixteen of them.
+  local function served_by(c, node)
+    local wants, queues, found = {}, {}, {}
+    local names = redis.call("SINTER", waiting_names_key(c.root), pool_names_key(c.root, node.pool_id))
+    if #names == 0 and redis.call("EXISTS", pool_names_key(c.root, node.pool_id)) == 0 then
+      names = redis.call("SRANDMEMBER", waiting_names_key(c.root), 64) -- a class that an older version listed
+    end
     for _, name in ipairs(names) do
-      local w = not found[name] and want_read(c, name)
-      if w and want_served_by(c, w, node.pool_id) then
-        found[name] = { key = waiting_key(c.root, name), want = w }
-      end
+      wants_under(c, name, node, wants)
+    end
+    for _, queue in pairs(wants) do
+      queues[#queues + 1] = queue
+    end
+    table.sort(queues, function(a, b)
+      return a.score < b.score or (a.score == b.score and a.name < b.name)
+    end)
+    for i = 1, math.min(#queues, 16) do
+      found[queues[i].name] = queues[i]
     end
     return found
   end
@@ -175,5 +225,6 @@ local function queues()
     return { "known", job.id, due, redis.call("HGETALL", job_key(c.root, job.id)) }
   end
 
-  return { enter = enter, leave = leave, assign = assign, serve = serve_all, passes = passes, answer = answer }
+  return { enter = enter, leave = leave, assign = assign, serve = serve_all, passes = passes, answer = answer,
+    note = note_head }
 end

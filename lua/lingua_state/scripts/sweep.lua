@@ -106,14 +106,20 @@ for _, node_id in ipairs(leases) do
 end
 
 -- What time alone has made possible, such as the end of an exclusion, nobody else would notice.
-for _, want in ipairs(redis.call("ZRANGE", KEYS[3], 0, 15)) do
-  local head = redis.call("ZRANGE", waiting_key(c.root, want), 0, 0)
+local wants = redis.call("ZRANGE", KEYS[3], 0, 15)
+if #wants == 16 then
+  for _, want in ipairs(redis.call("ZRANDMEMBER", KEYS[3], 8)) do
+    wants[#wants + 1] = want
+  end
+end
+for _, want in ipairs(wants) do
+  local head = redis.call("ZRANGE", waiting_key(c.root, want), 0, 0, "WITHSCORES")
   local job = head[1] and job_read(c, head[1])
   local node = job and job.wait_until > c.now and choose(c, want_read(c, want), id_set(job.exclude))
   if node then
     serve(c, node)
-  elseif not job then
-    redis.call("ZREM", KEYS[3], want)
+  else
+    queues().note(c, want, job and head[2]) -- an older version notes no names
   end
 end
 
