@@ -98,7 +98,7 @@ def _fleet_scaling(namespace: str) -> dict[str, Any]:
     down = {"stabilizationWindowSeconds": 30, "policies": [{"type": "Pods", "value": 1, "periodSeconds": 15}]}
     trigger = {
         "url": f"http://lingua-operator.{namespace}.svc:8080/fleets/{namespace}/lingua-node/demand",
-        "valueLocation": "replicas",
+        "valueLocation": "wantedReplicas",
         "targetValue": "1",
     }
     return {
