@@ -30,6 +30,7 @@ class Moving:
         self._carrier = carrier
         self._patience_s = patience_ms / 1000
         self._asked: dict[tuple[str, int], asyncio.Future[Handed]] = {}
+        self._early: dict[tuple[str, int], list[Settled]] = {}
         self._leaving: dict[str, Session] = {}
         carrier.sessions = self
 
@@ -43,14 +44,28 @@ class Moving:
             return Handed()
         answer: asyncio.Future[Handed] = asyncio.get_running_loop().create_future()
         self._asked[session_id, generation] = answer
+        self._early[session_id, generation] = []
         try:
             async with asyncio.timeout(self._patience_s):
                 return await answer
         except TimeoutError:
             log.info("a session was not handed over in time", extra={"session_id": session_id, "peer": holder})
             return Handed()
+        except BaseException:
+            del self._early[session_id, generation]
+            raise
         finally:
             del self._asked[session_id, generation]
+
+    def adopted(self, session: Session) -> None:
+        """Give a session that is here now the outcomes that came before it was."""
+        for settled in self._early.pop((session.session_id, session.generation), ()):
+            session.settled_elsewhere(settled)
+
+    def give_up(self) -> None:
+        """Let the instances that wait for outcomes know that none come any more."""
+        for session in list(self._leaving.values()):
+            session.give_up()
 
     def on_word(self, word: SessionWord) -> None:
         """Take what another instance says about a session; what can't be read changes nothing."""
@@ -104,8 +119,12 @@ class Moving:
 
     def _settle(self, word: SessionWord) -> None:
         session = self._hub.find(word.session_id) or self._leaving.get(word.session_id)
-        if session is not None:
-            session.settled_elsewhere(handover.read_settled(word))
+        settled = handover.read_settled(word)
+        early = self._early.get((word.session_id, word.generation))
+        if early is not None:
+            early.append(settled)
+        elif session is not None:
+            session.settled_elsewhere(settled)
 
     def _tell(self, instance_id: str, word: SessionWord) -> None:
         if not self._carrier.tell_about_session(instance_id, word):

@@ -144,6 +144,7 @@ class Opening:
         session.begin(self._line)
         session.expect_again()
         scheduler.sessions.add(session)
+        scheduler.moving.adopted(session)
         self._count("handed_over" if handed.known else "rebuilt")
         return Opened(session, token, resumed=True)
 

@@ -227,6 +227,10 @@ class Session:
         """Name the instances from which outcomes are awaited."""
         return self._utterances.helpers
 
+    def give_up(self) -> None:
+        """End what is still under way, as the audio is needed elsewhere."""
+        self._utterances.give_up()
+
     def lost_with(self, instance_ids: Collection[str]) -> None:
         """Take note that instances are gone."""
         self._utterances.lost_with(instance_ids)

@@ -271,6 +271,12 @@ class Utterances:
             if spoken.held_by in instance_ids:
                 self.job_ended(spoken, Failed(ErrorCode.WS_DISCONNECTED, "its instance is gone", audio_lost=True))
 
+    def give_up(self) -> None:
+        """End every utterance that has no outcome; its client may send the audio again."""
+        for spoken in list(self._open.values()):
+            self._cancel(spoken, "drain")
+            self.job_ended(spoken, Failed(ErrorCode.WS_DISCONNECTED, "its instance goes away", audio_lost=True))
+
     @property
     def helpers(self) -> set[str]:
         """Name the other instances at which utterances are under way."""
