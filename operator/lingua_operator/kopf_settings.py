@@ -91,6 +91,8 @@ def kopf_settings(settings: OperatorSettings) -> kopf.OperatorSettings:
     made.watching.label_selectors["", "v1", "pods"] = f"{LABEL_MANAGED}={MANAGED}"
     made.queueing.worker_limit = None
     made.queueing.exit_timeout = 1.0
+    # What kopf drops by an error of the API server it does not try again; the resync does.
+    made.queueing.error_delays = (0.5, 1, 2, 5, 10)
     # Kinds and namespaces are not looked for, so no right to list them is needed; the program waits for its kinds.
     made.scanning.disabled = True
     return made

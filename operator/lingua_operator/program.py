@@ -19,7 +19,7 @@ import kopf
 from aiohttp import web
 
 from lingua_operator import __version__, cluster, probes, statuses
-from lingua_operator.cluster import NotFound
+from lingua_operator.cluster import ClusterError, Expired, NotFound
 from lingua_operator.context import Context
 from lingua_operator.credentials import Secrets
 from lingua_operator.drains import watch_drains
@@ -36,7 +36,7 @@ from lingua_operator.watched import WatchProgress
 from lingua_state.client import RedisSettings, make_store
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
     from typing import Any
 
     from lingua_operator.settings import OperatorSettings, RedisGroup
@@ -102,9 +102,9 @@ class Operator:
         figures = self.figures = Figures(context, Roster(context.known))
         fleets = Fleets(context, figures)
         context.touched = fleets.touched
-        await _until_installed(resync)
-        await keeper.list_pods()
-        await fleets.list_fleets()
+        await _patiently(resync.list_resources)
+        await _patiently(keeper.list_pods)
+        await _patiently(fleets.list_fleets)
         self.progress.restart()
         self.health.working = self.health.ready = True
         self.metrics.leading.set(1)
@@ -192,13 +192,21 @@ def store_of(redis: RedisGroup) -> Store:
     )
 
 
-async def _until_installed(resync: Resync) -> None:
-    """List the resources, waiting for their kinds to be there: charts and definitions come in any order."""
+async def _patiently(read: Callable[[], Awaitable[object]]) -> None:
+    """Do a first reading, waiting for the definitions and for an API server that is in trouble: charts and control
+    planes come up in any order.
+
+    :raises Forbidden: our role lacks a right.
+    """
     while True:
         try:
-            await resync.list_resources()
-        except NotFound:
-            log.warning("the TranslationNode definition is not installed: install the CRDs; it is waited for")
+            await read()
+        except ClusterError as error:
+            if not error.passing and not isinstance(error, NotFound | Expired):
+                raise
+            log.warning(
+                "not there yet; install the CRDs if this stays", extra={"status": error.status, "kind": "definitions"}
+            )
             await asyncio.sleep(_INSTALL_PAUSE_S)
         else:
             return

@@ -16,7 +16,7 @@ from lingua_operator import nodes, statuses
 from lingua_operator.cluster import NODES, ClusterError
 from lingua_operator.credentials import names_of
 from lingua_operator.known import Owner
-from lingua_operator.resource import parse_node
+from lingua_operator.resource import FINALIZER, parse_node
 from lingua_state import declarations
 from lingua_state.declarations import declared_digest
 from lingua_state.errors import StateError
@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 _PAGE = 500
 #: The shortest time between two looks.
 _HURRIED_S = 0.25
+#: How long kopf has for what an event asks for, before the resync does it.
+_PATIENCE_S = 3.0
 
 
 class Resync:
@@ -49,6 +51,7 @@ class Resync:
         self._away_s: float | None = None
         self._told_away = False
         self._failing: set[Key] = set()
+        self._unsettled: dict[tuple[str, int], float] = {}
         self._wait_s, self._due_s = _HURRIED_S, 0.0
 
     async def run(self) -> None:
@@ -80,6 +83,7 @@ class Resync:
         if now_s - self._full_s >= self._settings.every_ms / 1000:
             await self._read_secrets()
             self._full_s = now_s
+        self._find_unsettled(now_s)
         await self._settle_dirty()
 
     async def list_resources(self) -> None:
@@ -210,6 +214,16 @@ class Resync:
         if changed:
             context.dirty.update(node.key for node in context.known if names_of(node) & changed)
 
+    def _find_unsettled(self, now_s: float) -> None:
+        """Find resources that kopf should have seen to and did not: what it drops by an error it never tries again."""
+        before, self._unsettled = self._unsettled, {}
+        for node in self._context.known:
+            if _is_settled(node) or node.key in self._context.draining:
+                continue
+            since_s = self._unsettled[node.uid, node.generation] = before.get((node.uid, node.generation), now_s)
+            if now_s - since_s >= _PATIENCE_S:
+                self._context.dirty.add(node.key)
+
     async def _settle_dirty(self) -> None:
         """Reconcile again what did not go through; those that fail each time wait longer and longer."""
         context = self._context
@@ -236,3 +250,11 @@ class Resync:
             await asyncio.sleep(min(pause_s, _HURRIED_S))
         except TimeoutError:
             return
+
+
+def _is_settled(node: Node) -> bool:
+    """Tell whether a resource was seen to in its present generation; one that is deleted never is, until it is gone."""
+    held = FINALIZER in node.finalizers
+    if node.deleted is not None:
+        return not held
+    return held and node.status.observed_generation == node.generation

@@ -39,18 +39,16 @@ def onto_patch(patch: kopf.Patch, node: Node, settled: Settled) -> None:
 
 
 async def settle_and_write(context: Context, node: Node) -> None:
-    """Reconcile outside of a handler, and write the status when it changed. A later resync repeats what failed."""
-    settled = await settle(context, node)
-    before = node.raw_status
-    after = status_onto(before, node, settled.facts, settled.conclusion)
-    if after == before:
+    """Reconcile outside of a handler, and write what changed. A later resync repeats what failed."""
+    if node.deleted is None and FINALIZER not in node.finalizers:
+        await _hold(context, node)
         return
-    outcome = await _write(context, node, after)
-    context.metrics.status_writes.labels(outcome).inc()
-    if outcome == "written":
+    settled = await settle(context, node)
+    after = status_onto(node.raw_status, node, settled.facts, settled.conclusion)
+    if settled.released:
+        await _let_go(context, node, settled)
+    elif after != node.raw_status and await _write(context, node, {"path": "/status", "value": after}, "status"):
         await tell(context, node, settled)
-    elif outcome != "gone":
-        context.dirty.add(node.key)
 
 
 async def settle_all(context: Context, nodes: Iterable[Node]) -> None:
@@ -59,8 +57,7 @@ async def settle_all(context: Context, nodes: Iterable[Node]) -> None:
 
     async def one(node: Node) -> None:
         async with gate:
-            if FINALIZER in node.finalizers or node.deleted:
-                await settle_and_write(context, node)
+            await settle_and_write(context, node)
 
     await asyncio.gather(*(one(node) for node in nodes))
 
@@ -86,17 +83,37 @@ def ready_reason(node: Node) -> str:
     return ready.reason if ready else "New"
 
 
-async def _write(context: Context, node: Node, after: dict[str, Any]) -> str:
+async def _hold(context: Context, node: Node) -> None:
+    """Set our finalizer, where kopf did not get to it: the resource comes by again with it."""
+    await _write(context, node, {"path": "/metadata/finalizers", "value": [*node.finalizers, FINALIZER]})
+
+
+async def _let_go(context: Context, node: Node, settled: Settled) -> None:
+    """Drop our finalizer, where kopf did not get to it."""
+    if FINALIZER not in node.finalizers:
+        return
+    left = [each for each in node.finalizers if each != FINALIZER]
+    if await _write(context, node, {"path": "/metadata/finalizers", "value": left}):
+        await tell(context, node, settled)
+
+
+async def _write(context: Context, node: Node, change: dict[str, Any], subresource: str = "") -> bool:
+    """Write one part of a resource, if it is still the one we saw. False: it is to be looked at again."""
     test = {"op": "test", "path": "/metadata/resourceVersion", "value": node.resource_version}
-    whole = {"op": "add", "path": "/status", "value": after}
+    outcome = "written"
     try:
-        written = await context.cluster.patch(NODES, *node.key, [test, whole], subresource="status")
+        written = await context.cluster.patch(
+            NODES, *node.key, [test, {"op": "add", **change}], subresource=subresource
+        )
+        context.known.see(parse_node(written))
     except NotFound:
-        return "gone"
+        outcome = "gone"
     except (Refused, Conflict):
-        return "outdated"
+        outcome = "outdated"
     except ClusterError as error:
-        log.warning("a status could not be written", extra={"status": error.status, "node_id": node.node_id})
-        return "failed"
-    context.known.see(parse_node(written))
-    return "written"
+        outcome = "failed"
+        log.info("a resource could not be written", extra={"status": error.status, "node_id": node.node_id})
+    context.metrics.status_writes.labels(outcome).inc()
+    if outcome in ("outdated", "failed"):
+        context.dirty.add(node.key)
+    return outcome == "written"
