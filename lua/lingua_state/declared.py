@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _DIGITS = 40
 _PARTS = ((0, 11), (11, 22), (22, 33))
 #: What no node id may end with: ``n1:jobs`` would be the key of what n1 has to do.
-OTHERS_KEYS = (":jobs", ":waiting")
+OTHERS_KEYS = (":jobs", ":waiting", ":classes")
 _NODE_ID = re.compile(r"[!-~]{1,128}")
 #: Roomy: the operator names cluster, namespace and resource in it too.
 _UID = re.compile(r"[!-~]{1,256}")

@@ -10,7 +10,9 @@ import pytest
 from kit.state import EN_ES, ES_EN, age_lease, assign, beat, can, declared, finish, join, load_of, want
 from lingua_state import declarations, dispatch, known, nodes, pools
 from lingua_state.declarations import Credential, Declaration, Scheduling
+from lingua_state.declared import OTHERS_KEYS
 from lingua_state.errors import DeclarationApart, NodeIdTaken, NoNode, Redeclared, StaleGeneration
+from lingua_state.keys import Keys
 from lingua_state.models import Access, Assigned, Capability, NodeStatus, Pair, Waiting
 from lingua_state.pages import BadCursor
 from lingua_state.sweep import sweep
@@ -528,6 +530,13 @@ async def test_a_changed_weight_counts_at_once(store: Store) -> None:
 
 
 # Values
+
+
+def test_no_node_id_can_be_read_as_another_key_of_a_node() -> None:
+    keys = Keys()
+    made = {name: getattr(keys, name)("n1") for name in vars(Keys) if name.startswith("node_")}
+    assert made
+    assert {key.removeprefix(keys.node("n1")) for key in made.values()} == set(OTHERS_KEYS)
 
 
 @pytest.mark.parametrize(

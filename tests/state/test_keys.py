@@ -41,7 +41,7 @@ NAMES: dict[str, tuple[Callable[[Keys], str], str | None]] = {
     "node:n1:classes": (lambda k: k.node_classes("n1"), None),
     "nodes:all": (lambda k: k.nodes_all(), "nodes_all_key(root)"),
     "nodes:lease": (lambda k: k.nodes_lease(), "nodes_lease_key(root)"),
-    "nodes:declared": (lambda k: k.nodes_declared(), "nodes_declared_key(root)"),
+    "nodes:declared": (lambda k: k.nodes_declared(), None),
     "nodes:declared:sums": (lambda k: k.nodes_declared_sums(), "nodes_declared_sums_key(root)"),
     "notices": (lambda k: k.notices(), "notices_key(root)"),
     "job:j1": (lambda k: k.job("j1"), "job_key(root, 'j1')"),

@@ -47,10 +47,6 @@ local function nodes_lease_key(root)
   return root .. "nodes:lease"
 end
 
-local function nodes_declared_key(root)
-  return root .. "nodes:declared"
-end
-
 local function nodes_declared_sums_key(root)
   return root .. "nodes:declared:sums"
 end

@@ -17,7 +17,7 @@ ARGV[8]  op           random, one per resume: the same one again gets the same a
 ARGV[9]  last_seq     the number of the last event the client has
 
 Returns  {"ok", generation, instance_before, seq, consumed, next_index, events}
-           events: {id, {"e", entry}} of each event kept after last_seq, oldest first
+           events: {id, {field, entry}} of each event kept after last_seq, oldest first
          {"replaced", generation}  this resume was done, and a later attach holds the session since
          {"missing"}               closed or lapsed
          {"foreign"}               the session is another tenant's or another subject's

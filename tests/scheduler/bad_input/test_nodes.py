@@ -242,7 +242,7 @@ async def test_a_node_that_registers_all_the_time_stays_what_it_was(
 
 
 @BOTH
-@pytest.mark.parametrize("kept", ["jobs", "waiting"])
+@pytest.mark.parametrize("kept", ["jobs", "waiting", "classes"])
 async def test_a_node_can_t_take_the_name_of_what_the_store_keeps_of_another(
     scheduler: SchedulerProcess, bystander: Client, kept: str, extensions: tuple[str, ...]
 ) -> None:
