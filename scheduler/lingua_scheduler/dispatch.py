@@ -140,6 +140,9 @@ class Dispatcher:
         for job in [job for job in self._jobs.all() if job.check_ms <= now]:
             job.check_ms = now + _CHECK_AGAIN_MS
             self._step(job, self._check)
+        for job in [job for job in self._jobs.all() if 0 < job.silent_ms <= now]:
+            job.silent_ms = 0
+            self._step(job, self._end_silent)
 
     async def watch(self) -> None:
         """Look at the jobs about once a second, for ever."""
@@ -197,7 +200,7 @@ class Dispatcher:
             return
         job.assigned = assigned
         job.accepted = False
-        job.settling = 0
+        job.settling = job.silent_ms = 0
         if job.audio is None:
             self._step(job, self._give_up, ErrorCode.NODE_UNAVAILABLE, audio_lost=True)
             return
@@ -254,7 +257,7 @@ class Dispatcher:
         self._metrics.jobs.of(status).inc()
         self._end(job, Done(result, said.speech, said.node_id))
         for other in self._jobs.silent_before(job):
-            self._step(other, self._end_silent)
+            self._pass_over(other, job)
 
     async def _fail_attempt(self, job: Job, said: Said, result: JobResult) -> None:
         """Let another node try, or give up when the audio is gone."""
@@ -312,8 +315,15 @@ class Dispatcher:
     async def _withdraw(self, job: Job) -> None:
         await self._reports.ended(job.job_id, JobStatus.CANCELLED, ErrorCode.JOB_CANCELLED)
 
+    def _pass_over(self, job: Job, later: Job) -> None:
+        """Note that a base node went on to a later job: one of the same turn holds this one's speech, so it ends."""
+        if job.work.request.turn_id == later.work.request.turn_id:
+            self._step(job, self._end_silent)
+        elif not job.silent_ms:
+            job.silent_ms = now_ms() + self._settings.silent_ms
+
     async def _end_silent(self, job: Job) -> None:
-        """End a job of which a base node said nothing before it answered a later one of the turn: it joined them."""
+        """End a job of which a base node says nothing: it joined it to a later one, or had nothing to say."""
         at = job.assigned
         if job.ended or at is None:
             return

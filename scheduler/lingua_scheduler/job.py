@@ -21,6 +21,7 @@ class Job:
     ``accepted``: the current node has said a word about it. ``settling``: the attempt whose result is being counted.
     ``lost_attempt``: the attempt after which another one is asked for, so that a second notice changes nothing.
     ``last_code``: why the last attempt failed.
+    ``silent_ms``: when a node that went on to later jobs is taken to have nothing to say about it; 0: it did not.
     ``check_ms``: when to ask the store what became of it, if nothing is heard before.
     """
 
@@ -35,6 +36,7 @@ class Job:
         "last_code",
         "lost_attempt",
         "settling",
+        "silent_ms",
         "work",
     )
 
@@ -49,13 +51,14 @@ class Job:
         self.last_code: ErrorCode | None = None
         self.ended = False
         self.check_ms = check_ms
+        self.silent_ms = 0
         self.began_s = time.perf_counter()
 
     def forget_attempts(self) -> None:
         """Begin with the first attempt again: the store lost the job."""
         self.assigned = None
         self.accepted = False
-        self.settling = self.lost_attempt = 0
+        self.settling = self.lost_attempt = self.silent_ms = 0
 
     @property
     def job_id(self) -> str:

@@ -1,4 +1,4 @@
-"""The unfinished jobs of this instance, by id and by turn, and how long such jobs take. Pure but for its clock."""
+"""The unfinished jobs of this instance, by id and by session, and how long such jobs take. Pure but for its clock."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class OwnedJobs:
 
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
-        self._turns: dict[str, list[Job]] = {}
+        self._sessions: dict[str, list[Job]] = {}
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -27,15 +27,15 @@ class OwnedJobs:
     def add(self, job: Job) -> None:
         """Take in a job that begins."""
         self._jobs[job.job_id] = job
-        self._turns.setdefault(job.work.request.turn_id, []).append(job)
+        self._sessions.setdefault(job.work.request.session_id, []).append(job)
 
     def remove(self, job: Job) -> None:
         """Forget a job that ended."""
         self._jobs.pop(job.job_id, None)
-        turn_id = job.work.request.turn_id
-        left = [other for other in self._turns.pop(turn_id, ()) if other is not job]
+        session_id = job.work.request.session_id
+        left = [other for other in self._sessions.pop(session_id, ()) if other is not job]
         if left:
-            self._turns[turn_id] = left
+            self._sessions[session_id] = left
 
     def find(self, job_id: str) -> Job | None:
         """Find a job that has not ended."""
@@ -46,8 +46,8 @@ class OwnedJobs:
         return list(self._jobs.values())
 
     def silent_before(self, job: Job) -> list[Job]:
-        """List earlier jobs of the turn of which their node, a base one that just answered ``job``, said nothing."""
-        return [other for other in self._turns.get(job.work.request.turn_id, ()) if _is_silent_before(other, job)]
+        """List earlier jobs of the session of which their node, a base one that just answered ``job``, said nothing."""
+        return [other for other in self._sessions.get(job.work.request.session_id, ()) if _is_silent_before(other, job)]
 
 
 class Paces:
@@ -73,8 +73,7 @@ class Paces:
 def _is_silent_before(other: Job, job: Job) -> bool:
     mine, its = job.work.request, other.work.request
     return (
-        its.session_id == mine.session_id
-        and its.utterance_index < mine.utterance_index
+        its.utterance_index < mine.utterance_index
         and other.assigned is not None
         and job.assigned is not None
         and other.assigned.node_id == job.assigned.node_id

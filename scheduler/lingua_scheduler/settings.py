@@ -165,6 +165,9 @@ class JobSettings(_Group):
     offer_ms: Milliseconds = 2_000
     """How long a node that negotiated an extension may take to acknowledge a job."""
     handover_ms: Milliseconds = 3_000
+    silent_ms: Milliseconds = 10_000
+    """How long a base node may keep quiet about a job after it answered a later one of the session: it never answers
+    some, and the results after them wait."""
     exclude_pair_ms: Milliseconds = 60_000
     """How long a node that lacks a model stays out of that pair."""
     order_ms: Milliseconds = 90_000

@@ -59,6 +59,9 @@ class NoPeers:
         del instance_id, item
         return False
 
+    def unreachable(self) -> tuple[str, ...]:
+        return ()
+
 
 class Asker:
     """Keeps what it is told."""
