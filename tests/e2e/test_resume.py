@@ -165,6 +165,8 @@ async def test_who_comes_too_late_is_told_so(two: Cluster, pair: tuple[str, str]
     async with Node(two.urls[0], pair[:1], pair[1:]), client(two, 0) as first, client(two, 1) as second:
         await first.open(*pair)
         assert await first.close() == 1000
+        with two.redis() as redis:
+            await eventually(lambda: not redis.exists(f"scheduler:session:{first.session_id}"), what="it is gone")
         await second.send(await _stolen(first, pair))
         assert await second.closed() == 4410
         assert (await second.event("error"))["code"] == "SESSION_CLOSED"
