@@ -241,12 +241,12 @@ class Dispatcher:
         self._step(job, self._complete if result.success else self._fail_attempt, said, result)
 
     async def _complete(self, job: Job, said: Said, result: JobResult) -> None:
-        status = status_of(result)
+        status, took_ms = status_of(result), stage_ms(result)
         try:
-            transition = await self._reports.done(said, status, stage_ms(result))
+            transition = await self._reports.done(said, status, took_ms)
         except StateError:
             # The store is away. Nobody but us could have moved the job, so the client gets what is there.
-            self._background.spawn(self._reports.done_later(said, status, stage_ms(result)))
+            self._background.spawn(self._reports.done_later(said, status, took_ms))
         else:
             if transition.outcome not in ("ok", "repeated", "missing"):
                 self._reject(transition.outcome, said)
@@ -255,6 +255,8 @@ class Dispatcher:
                 return
         self._paces.learn(job.work.request, job.age_ms())
         self._metrics.jobs.of(status).inc()
+        for stage, stage_took_ms in took_ms.items():
+            self._metrics.stage_seconds.of(stage.removesuffix("_ms")).observe(stage_took_ms / 1000)
         self._end(job, Done(result, said.speech, said.node_id))
         for other in self._jobs.silent_before(job):
             self._pass_over(other, job)

@@ -163,6 +163,13 @@ class Client:
         await self.send({"type": "session_close", "session_id": self.session_id, "reason": "done"})
         return await self.closed(within_s)
 
+    def stop_reading(self) -> None:
+        """Stay connected, and take nothing from the network any more."""
+        connection = self._socket._response.connection
+        assert connection is not None
+        assert connection.transport is not None
+        connection.transport.pause_reading()  # type: ignore[attr-defined]  # of every transport that reads
+
     def drop(self) -> None:
         """Lose the network."""
         cut(self._socket)

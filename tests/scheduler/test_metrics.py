@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
-from lingua_scheduler.metrics import MAX_LABEL_SETS, MAX_PAIRS, Metrics
+import lingua_scheduler
+from lingua_scheduler.metrics import MAX_LABEL_SETS, MAX_PAIRS, Bounded, Metrics
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -77,3 +82,13 @@ def labels_of(family: object) -> tuple[str, ...]:
 def test_every_metric_of_ours_begins_with_the_name_of_the_project() -> None:
     names = {family.name for family in Metrics().registry.collect()}
     assert {name for name in names if not name.startswith(("lingua_", "process_"))} == set()
+
+
+def test_every_metric_that_is_declared_is_set_somewhere() -> None:
+    folder = Path(lingua_scheduler.__file__).parent
+    texts = [path.read_text(encoding="utf-8") for path in folder.rglob("*.py") if path.name != "metrics.py"]
+    declared = [name for name, value in vars(Metrics()).items() if isinstance(value, Bounded | MetricWrapperBase)]
+    assert len(declared) > 30
+    used = "\n".join(texts)
+    unset = [name for name in declared if not re.search(rf"metrics\.{name.lstrip('_')}(_seconds)?\b", used)]
+    assert unset == []

@@ -55,7 +55,17 @@ class _Waiting:
 class Outbox:
     """A queue of events for one client. ``merged`` and ``speech_dropped`` count what was left out."""
 
-    __slots__ = ("_bytes", "_last_taken_ms", "_next", "_partials", "_rules", "_waiting", "merged", "speech_dropped")
+    __slots__ = (
+        "_bytes",
+        "_last_taken_ms",
+        "_next",
+        "_partials",
+        "_rules",
+        "_told",
+        "_waiting",
+        "merged",
+        "speech_dropped",
+    )
 
     def __init__(self, rules: OutboxRules | None = None) -> None:
         self._rules = rules or OutboxRules()
@@ -66,6 +76,7 @@ class Outbox:
         self._last_taken_ms = 0
         self.merged = 0
         self.speech_dropped = 0
+        self._told = (0, 0)
 
     def __len__(self) -> int:
         """Count the events that wait."""
@@ -96,6 +107,12 @@ class Outbox:
             self._drop_speech(key)
         self._last_taken_ms = now_ms
         return self._remove(key).event
+
+    def left_out(self) -> tuple[int, int]:
+        """Tell how many partials and speeches were left out since the last call."""
+        partials, speeches = self.merged - self._told[0], self.speech_dropped - self._told[1]
+        self._told = (self.merged, self.speech_dropped)
+        return partials, speeches
 
     def _add(self, event: Outgoing, now_ms: int) -> None:
         if event.final_of is not None and event.final_of in self._partials:

@@ -105,6 +105,7 @@ class Teller:
     def take(self) -> tuple[str | bytes, ...] | None:
         """Give the pump what comes next."""
         outgoing = self._outbox.take(now_ms())
+        self._count_left_out()
         return outgoing.frames if outgoing is not None else None
 
     def connect(self, line: Line) -> None:
@@ -381,10 +382,17 @@ class Teller:
     def _put(self, outgoing: Outgoing) -> None:
         if self._line is None:
             return
-        if self._outbox.put(outgoing, now_ms()):
+        fits = self._outbox.put(outgoing, now_ms())
+        self._count_left_out()
+        if fits:
             self._line.wake()
         else:
             self._line.overflow()
+
+    def _count_left_out(self) -> None:
+        for kind, count in zip(("partial", "speech"), self._outbox.left_out(), strict=True):
+            if count:
+                self._metrics.outbox_dropped.of(kind).inc(count)
 
 
 def _detected(result: JobResult) -> str | None:
