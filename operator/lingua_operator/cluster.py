@@ -116,6 +116,7 @@ FLEETS = Kind("lingua.dev", "v1alpha1", "TranslationFleet", "translationfleets")
 PODS = Kind("", "v1", "Pod", "pods")
 SECRETS = Kind("", "v1", "Secret", "secrets")
 LEASES = Kind("coordination.k8s.io", "v1", "Lease", "leases")
+NAMESPACES = Kind("", "v1", "Namespace", "namespaces")
 EVENTS = Kind("", "v1", "Event", "events")
 
 
@@ -407,7 +408,7 @@ def _whole(kind: Kind, body: Body) -> Body:
 def _resource(kind: Kind, dynamic: DynamicClient, subresource: str) -> Resource:
     return _Part(
         prefix="apis" if kind.group else "api", group=kind.group, api_version=kind.version, kind=kind.kind,
-        namespaced=True, name=kind.plural, client=dynamic, part=subresource,
+        namespaced=kind is not NAMESPACES, name=kind.plural, client=dynamic, part=subresource,
     )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from lingua_operator.cluster import ClusterError, Expired, NotFound
 from lingua_operator.context import Context
 from lingua_operator.credentials import Secrets
 from lingua_operator.drains import watch_drains
+from lingua_operator.farewell import leave
 from lingua_operator.fleets.controller import Fleets
 from lingua_operator.fleets.figures import Figures
 from lingua_operator.fleets.roster import Roster
@@ -83,6 +84,8 @@ class Operator:
             )
             log.info("probes are answered", extra={"port": self.port})
             await self._until_stopped(self._lead(api, stack))
+            if self.context is not None:
+                await leave(self.context)
 
     async def _lead(self, api: cluster.Cluster, stack: AsyncExitStack) -> None:
         if not self._settings.standby.enabled:

@@ -29,6 +29,7 @@ RIGHTS = (
     Right("core", "lingua.dev", "translationnodes", ("get", "list", "watch", "patch"), "follow nodes, hold them"),
     Right("core", "lingua.dev", "translationnodes/status", ("patch",), "tell how nodes are"),
     Right("core", "", "secrets", ("get",), "read a node's token or pairing code by its name, never list"),
+    Right("core", "", "namespaces", ("get",), "tell at the end whether our own namespace goes too"),
     Right("core", "", "events", ("create",), "tell what happened: kubectl describe shows it"),
     Right("pods", "", "pods", ("get", "list", "watch", "create", "delete"), "run the pods of nodes with a workload"),
     Right("fleets", "lingua.dev", "translationfleets", ("get", "list", "watch", "patch"), "follow fleets"),

@@ -16,13 +16,14 @@ TIMEOUT_S = 600
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give every test here its marker and its time."""
+    """Give every test here its marker and its time; the installation is looked at before anything is broken."""
     here = Path(__file__).parent
     for item in items:
         if here not in item.path.parents:
             continue
         item.add_marker(pytest.mark.kind)
         item.add_marker(pytest.mark.timeout(TIMEOUT_S))
+    items.sort(key=lambda item: here in item.path.parents and item.path.name != "test_install.py")
 
 
 @pytest.fixture(scope="session")

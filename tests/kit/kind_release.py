@@ -82,7 +82,8 @@ class Release:
         return await run(*command, within_s=300)
 
     async def remove(self) -> None:
-        """Delete the release with its namespace, whatever is left of it."""
+        """Delete the release with its namespace, whatever is left of it; the resources first."""
+        await self._quietly("kubectl", "-n", self.kube.namespace, "delete", "tfleet,tnode", "--all", "--timeout=60s")
         options = ("--ignore-not-found", "--wait", "--timeout", "3m")
         await self._quietly("helm", "uninstall", self.name, "-n", self.kube.namespace, *options)
         await run("kubectl", "delete", "namespace", self.kube.namespace, "--ignore-not-found", within_s=240)
