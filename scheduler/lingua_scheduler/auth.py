@@ -107,8 +107,9 @@ class AuthRules:
     """What is demanded of whom. All empty: everybody may do everything.
 
     ``key_set`` is the file or http(s) address of a JWKS; ``secret`` the HS256 key of client tokens. ``node_tokens`` is
-    a file of ``name token`` lines, each name being the node id that the token is good for. ``origins`` are whole
-    origins (``https://example.org``); empty: the page must come from this host when a browser credential is used.
+    a file of ``name token`` lines, each name being the node id that the token is good for. With ``declared_nodes``
+    only declared nodes come in. ``origins`` are whole origins (``https://example.org``); empty: the page must come from
+    this host when a browser credential is used.
     """
 
     secret: str = field(default="", repr=False)
@@ -119,6 +120,7 @@ class AuthRules:
     leeway_s: float = 10.0
     node_secret: str = field(default="", repr=False)
     node_tokens: str = ""
+    declared_nodes: bool = False
     peer_secret: str = field(default="", repr=False)
     origins: tuple[str, ...] = ()
 
@@ -156,7 +158,8 @@ class Authenticator:
         """List what is not protected, in words for the log; empty in production."""
         doors = {
             "clients need no token and name their own tenant": not self.rules.clients,
-            "nodes need no credential": not self.rules.nodes,
+            "nodes need no credential": not self.rules.nodes and not self.rules.declared_nodes,
+            "declared nodes without a credential need none": not self.rules.nodes and self.rules.declared_nodes,
             "instances share no secret": not self.rules.peer_secret,
         }
         return [door for door, is_open in doors.items() if is_open]

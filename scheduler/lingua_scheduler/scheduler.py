@@ -107,6 +107,7 @@ def auth_rules(settings: SchedulerSettings) -> AuthRules:
         tenant_claim=auth.tenant_claim,
         node_secret=auth.node_secret.get_secret_value(),
         node_tokens=auth.node_tokens,
+        declared_nodes=settings.nodes.admission == "declared",
         peer_secret=settings.peer.secret.get_secret_value(),
         origins=auth.origin_list(),
     )

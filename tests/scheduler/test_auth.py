@@ -312,6 +312,12 @@ def test_a_proof_fits_neither_another_pair_nor_the_other_direction(changed: dict
     assert not PeerProof(**parts).caller_proves(SECRET, "é")
 
 
+def test_where_only_declared_nodes_come_in_the_door_that_stays_open_is_told_as_it_is() -> None:
+    doors = Authenticator(AuthRules(declared_nodes=True)).open_doors()
+    assert "declared nodes without a credential need none" in doors
+    assert "nodes need no credential" not in doors
+
+
 REGISTER: dict[str, Any] = {
     "version": "1", "platform": "linux", "hardware": {"cpu_cores": 1, "memory_gb": 1}, "accept_public_jobs": True,
 }  # fmt: skip
