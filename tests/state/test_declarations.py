@@ -180,6 +180,22 @@ async def test_the_live_digest_changes_whenever_a_declared_node_connects_leaves_
     assert seen[-1] == seen[0]
 
 
+async def test_a_node_that_an_older_scheduler_let_in_past_its_declaration_is_counted_when_it_registers(
+    store: Store,
+) -> None:
+    said = declared("n1")
+    await join(store, "n1")
+    await declarations.declare(store, said)
+    bound_digest = (await declarations.summary(store)).live_digest
+    await declarations.withdraw(store, "n1", "u1")
+    await join(store, "n1")
+    await store.call("HSET", store.keys.nodes_declared(), "n1", said.text())
+    await connect(store, said)
+    assert (await declarations.summary(store)).live_digest == bound_digest
+    await nodes.offline(store, "n1", "n1.1")
+    assert (await declarations.summary(store)).live_digest == "0"
+
+
 async def test_the_summary_names_the_epoch_and_another_one_after_the_store_was_emptied(store: Store) -> None:
     await declarations.declare(store, declared("n1"))
     before = await declarations.summary(store)

@@ -19,7 +19,7 @@ def nodes(url: Url = DEFAULT_URL, token: Token = None, limit: Limit = 100, as_js
 
 def _row(node: dict[str, Any]) -> tuple[object, ...]:
     word = "quarantined" if node["quarantined"] else node["status"]
-    if not node["connected"]:
+    if not node.get("connected", True):  # an older scheduler lists connected ones only
         word = "not connected"
     return (
         node["node_id"],
@@ -29,6 +29,6 @@ def _row(node: dict[str, Any]) -> tuple[object, ...]:
         output.some(node["languages"]["speaks"]),
         node["completed"],
         node["failed"],
-        node["scheduling"] or "-",
+        node.get("scheduling") or "-",
         node["instance_id"] or "-",
     )

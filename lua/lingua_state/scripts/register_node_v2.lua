@@ -34,7 +34,7 @@ Clock    Redis TIME
 Repeat   safe: the same incarnation only writes the same again.
 ]]
 local c = context(ARGV[1], ARGV[2])
-local v = redis.call("HMGET", KEYS[1], "incarnation", "pool_id", "status")
+local v = redis.call("HMGET", KEYS[1], "incarnation", "pool_id", "status", "uid")
 local found = declaration_read(redis.call("HGET", KEYS[5], ARGV[3]))
 if (found and found.digest or "") ~= ARGV[9] then
   return { "redeclared" }
@@ -53,6 +53,10 @@ local fields = { "incarnation", ARGV[4], "instance_id", ARGV[5], "pool_id", ARGV
   "document", ARGV[14], "heartbeat_ms", c.now, "registered_ms", c.now }
 if found then
   fields[#fields + 1], fields[#fields + 2] = "offered", ARGV[10]
+end
+if found and (v[4] or "") == "" then
+  -- Its status is not in the sums, as it came in by itself, maybe over an older scheduler.
+  fields[#fields + 1], fields[#fields + 2] = "status", ""
 end
 if not v[1] then
   for _, name in ipairs({ "load", "completed", "failed" }) do
