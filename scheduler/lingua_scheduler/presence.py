@@ -50,6 +50,7 @@ class Presence:
             await self._read_figures()
             await self._look_for_orphans()
         except StateError as error:
+            scheduler.store_writable = False
             self._orphans.living.unsettled(now_ms())
             scheduler.metrics.store_up.set(0)
             scheduler.metrics.store_errors.of(error.code).inc()
@@ -57,6 +58,7 @@ class Presence:
         except Exception:
             log.exception("an announcement failed")
         else:
+            scheduler.store_writable = True
             scheduler.metrics.store_up.set(1)
 
     async def leave(self) -> None:

@@ -46,6 +46,7 @@ class Scheduler:
         self.version = __version__
         self.instance_id = settings.instance.id or f"{_host_name()}-{secrets.token_hex(4)}"
         self.draining = False
+        self.store_writable = True
         self._started_s = time.monotonic()
         self.metrics = Metrics(instance_id=self.instance_id, version=__version__)
         self.auth = Authenticator(auth_rules(settings), fetch)

@@ -104,6 +104,10 @@ class SchedulerPort(Protocol):
     def draining(self) -> bool:
         """Whether the instance takes no new work."""
 
+    @property
+    def store_writable(self) -> bool:
+        """Whether the store took this instance's last announcement: it may answer, and yet refuse every change."""
+
     async def translate_once(self, request: TranslateOnce) -> TranslateResult:
         """Translate one utterance in a session that lives as long as the call; cancelled with the caller."""
 

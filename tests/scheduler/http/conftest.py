@@ -36,6 +36,7 @@ class Port:
     version: str = "1.2.3"
     uptime_s: float = 12.0
     draining: bool = False
+    store_writable: bool = True
     asked: list[TranslateOnce] = field(default_factory=list)
     translate: Callable[[TranslateOnce], Awaitable[TranslateResult]] | None = None
     pairing: PairingDesk = field(init=False)

@@ -38,6 +38,14 @@ async def test_health_tells_what_is_doubtful_about_the_store(served: Served) -> 
     assert {"level", "code", "message", "remedy"} == set(findings[0])
 
 
+async def test_an_instance_whose_store_refuses_changes_is_live_and_not_ready(served: Served) -> None:
+    served.port.store_writable = False
+    told = await served.problem("/health/ready")
+    assert (told["status"], told["code"]) == (503, "STORE_UNAVAILABLE")
+    assert await served.get("/health/live") == {"live": True}
+    assert (await served.get("/health"))["ready"] is False
+
+
 async def test_a_draining_instance_is_live_and_not_ready(served: Served) -> None:
     served.port.draining = True
     told = await served.problem("/health/ready")

@@ -36,7 +36,7 @@ async def ready(call: Call[Nothing, None]) -> ReadyAnswer:
     """Answer whether new work is welcome; 503 when not."""
     if call.scheduler.draining:
         raise ProblemError(ErrorCode.DRAINING)
-    if await _ping_ms(call.scheduler) is None:
+    if await _ping_ms(call.scheduler) is None or not call.scheduler.store_writable:
         raise ProblemError(ErrorCode.STORE_UNAVAILABLE)
     return ReadyAnswer(ready=True, draining=False, store=True)
 
@@ -47,7 +47,7 @@ async def health(call: Call[Nothing, None]) -> HealthAnswer:
     ping = await _ping_ms(scheduler)
     return HealthAnswer(
         live=True,
-        ready=ping is not None and not scheduler.draining,
+        ready=ping is not None and scheduler.store_writable and not scheduler.draining,
         draining=scheduler.draining,
         store=ping is not None,
         store_ping_ms=None if ping is None else round(ping, 2),
@@ -78,7 +78,7 @@ async def _ping_ms(scheduler: SchedulerPort) -> float | None:
             ping = await server.ping_ms(scheduler.store)
     except (StateError, TimeoutError):
         ping = None
-    scheduler.metrics.store_up.set(0 if ping is None else 1)
+    scheduler.metrics.store_up.set(1 if ping is not None and scheduler.store_writable else 0)
     return ping
 
 
