@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from kit.kind_kube import is_ready, note
 from kit.kind_release import first_result
-from kit.kind_speech import more_heard, silent_sessions, talking
+from kit.kind_speech import keeping_quiet, more_heard, silent_sessions, talking
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _SCHEDULER = "lingua-scheduler"
 _SESSIONS = 40
+_STAYING = 10
 #: 70 % of it are 10: forty sessions want four pods, and none does with fewer than three.
 _SESSIONS_PER_POD = 15
 
@@ -49,17 +51,21 @@ async def test_schedulers_follow_their_sessions_up_and_down_and_no_utterance_is_
 
 
 async def _grow_and_shrink(kube: Kube) -> None:
-    # Three talk all the while: what they say must survive both ways.
-    async with talking(3) as crowd:
+    # Two talk all the while; ten keep quiet until the pods have left, and some of them sit where one leaves.
+    async with talking(2) as crowd:
+        async with keeping_quiet(_STAYING) as staying:
+            started = time.monotonic()
+            async with silent_sessions(_SESSIONS - _STAYING):
+                await kube.until("four scheduler pods", lambda: _ready_pods(kube, 4), within_s=240)
+                up_s = time.monotonic() - started
+                await kube.show("40 sessions are open", "get", "hpa,scaledobject")
+                await more_heard(crowd, 1)
+            down_s = await kube.until("two scheduler pods", lambda: _ready_pods(kube, 2), within_s=420)
         await more_heard(crowd, 1)
-        async with silent_sessions(_SESSIONS):
-            up_s = await kube.until("four scheduler pods", lambda: _ready_pods(kube, 4), within_s=240)
-            await kube.show("40 sessions are open", "get", "hpa,scaledobject")
-            await more_heard(crowd, 1)
-        down_s = await kube.until("two scheduler pods", lambda: _ready_pods(kube, 2), within_s=420)
-        await more_heard(crowd, 1)
-    note("schedulers 2 -> 4 -> 2", f"up {up_s:.0f} s, down {down_s:.0f} s; {crowd.summary()}")
+    told = f"up {up_s:.0f} s, down {down_s:.0f} s; talking: {crowd.summary()}; quiet: {staying.summary()}"
+    note("schedulers 2 -> 4 -> 2", told)
     await kube.show("the autoscaler's own words", "describe", "hpa", f"keda-hpa-{_SCHEDULER}")
+    assert staying.events["GoingAway"] > 0, "nobody sat on a pod that left"
 
 
 async def test_a_fleet_follows_the_waiting_time_of_its_pairs(lingua: Installed) -> None:

@@ -68,6 +68,16 @@ class Speaker:
                 with contextlib.suppress(asyncio.CancelledError, LinguaError):
                     await listening
 
+    async def keep_quiet(self, opened: asyncio.Event, asked: asyncio.Event) -> None:
+        """Open a session, say nothing until asked to, then say the recording once and wait for its outcome."""
+        async with connect(self.url, source=self.source, target=self.target, settings=_WHOLE) as session:
+            listening = asyncio.create_task(self._listen(session))
+            opened.set()
+            await asked.wait()
+            await self._say(session)
+            await session.finish()
+            await listening
+
     async def _say(self, session: Session) -> None:
         await session.stream(self.sample.pcm)
         self.said += 1
@@ -176,6 +186,28 @@ async def silent_sessions(count: int, url: str = URL) -> AsyncIterator[list[Sess
     async with contextlib.AsyncExitStack() as stack:
         opening = [connect(url, source="en", target="es", settings=_WHOLE) for _ in range(count)]
         yield [await stack.enter_async_context(each) for each in opening]
+
+
+@asynccontextmanager
+async def keeping_quiet(count: int, url: str = URL) -> AsyncIterator[Crowd]:
+    """Let this many people be there in silence; at the end of the block each says a sentence, and all is checked."""
+    asked = asyncio.Event()
+    crowd = Crowd([Speaker(url=url) for _ in range(count)])
+    opened = [asyncio.Event() for _ in crowd.speakers]
+    pairs = zip(crowd.speakers, opened, strict=True)
+    tasks = [asyncio.create_task(speaker.keep_quiet(one, asked)) for speaker, one in pairs]
+    try:
+        async with asyncio.timeout(120):
+            await asyncio.gather(*(one.wait() for one in opened))
+        yield crowd
+        asked.set()
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for speaker in crowd.speakers:
+        speaker.check()
 
 
 async def say_once(speaker: Speaker | None = None, within_s: float = 90.0) -> Result:
