@@ -1,7 +1,8 @@
 """``python bench/run.py [NAME...]``: measure, print one table, write build/bench.json.
 
-Each NAME picks a group: state, delay, idle, ack, base, sound. Without a name all run, in that order. Every reference is
-measured in the same run. Exit code 0 when all figures were taken, 1 when one could not be.
+Each NAME picks a group: state, delay, idle, ack, base, sound, operator. Without a name all run, in that order. Every
+reference is measured in the same run (the operator's are the goals of its design). Exit code 0 when all figures were
+taken, 1 when one could not be.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import operator_bench
 import processes
+import resume_bench
 import rows
 import scheduler_bench
 import sound_bench
@@ -28,7 +31,9 @@ GROUPS: dict[str, Callable[[], list[rows.Row]]] = {
     "idle": scheduler_bench.idle_memory,
     "ack": scheduler_bench.audio_after_ack,
     "base": scheduler_bench.base_peers,
+    "resume": resume_bench.gaps,
     "sound": sound_bench.first_sound,
+    "operator": operator_bench.measure,
 }
 
 

@@ -34,6 +34,9 @@ _PAGE = 500
 _HURRIED_S = 0.25
 #: How long kopf has for what an event asks for, before the resync does it.
 _PATIENCE_S = 3.0
+_LONGEST_S = 60.0
+#: How many the resync sees to in one round.
+_AT_ONCE = 500
 
 
 class Resync:
@@ -52,6 +55,7 @@ class Resync:
         self._told_away = False
         self._failing: set[Key] = set()
         self._unsettled: dict[tuple[str, int], float] = {}
+        self._progress_s = 0.0
         self._wait_s, self._due_s = _HURRIED_S, 0.0
 
     async def run(self) -> None:
@@ -215,13 +219,22 @@ class Resync:
             context.dirty.update(node.key for node in context.known if names_of(node) & changed)
 
     def _find_unsettled(self, now_s: float) -> None:
-        """Find resources that kopf should have seen to and did not: what it drops by an error it never tries again."""
+        """Find resources that kopf should have seen to and did not: what it drops by an error it never tries again.
+
+        While it works through many, it is left to it: two writers would only get in each other's way.
+        """
         before, self._unsettled = self._unsettled, {}
-        for node in self._context.known:
-            if _is_settled(node) or node.key in self._context.draining:
-                continue
-            since_s = self._unsettled[node.uid, node.generation] = before.get((node.uid, node.generation), now_s)
-            if now_s - since_s >= _PATIENCE_S:
+        waiting = [
+            node for node in self._context.known if not _is_settled(node) and node.key not in self._context.draining
+        ]
+        for node in waiting:
+            mark = (node.uid, node.generation)
+            self._unsettled[mark] = before.get(mark, now_s)
+        if before.keys() - self._unsettled.keys():
+            self._progress_s = now_s
+        for node in waiting[:_AT_ONCE]:
+            since_s = self._unsettled[node.uid, node.generation]
+            if now_s - max(since_s, self._progress_s) >= _PATIENCE_S or now_s - since_s >= _LONGEST_S:
                 self._context.dirty.add(node.key)
 
     async def _settle_dirty(self) -> None:

@@ -110,7 +110,8 @@ class Proxy:
         async with aiohttp.ClientSession(self._bed.url, connector=connector, timeout=timeout) as self._client:
             self._started.set()
             await self._end.wait()
-        await runner.cleanup()
+            await runner.cleanup()
+        await asyncio.sleep(0.5)  # TLS connections say goodbye to each other in the loop's next rounds
 
     async def _pass(self, request: web.Request) -> web.StreamResponse:
         call = Call(request.method, request.path, request.query.get("watch") == "true")
