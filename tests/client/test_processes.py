@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from kit.eventually import eventually
-from lingua_client.cli.processes import Programs, free_port
+from lingua_client.cli.processes import Programs, free_port, processes_of
 from lingua_client.cli.stack import Plan, Stack
 from lingua_client.errors import LinguaError
 
@@ -80,3 +82,42 @@ async def test_a_store_that_cannot_start_is_explained(tmp_path: Path) -> None:
 
 def test_free_ports_are_free() -> None:
     assert 1024 < free_port() < 65536
+
+
+#: Starts a program and what that starts, says so, and waits to be killed.
+COMMAND = f"""
+import asyncio, pathlib, sys
+from lingua_client.cli.processes import Programs
+
+async def main():
+    programs = Programs(pathlib.Path(sys.argv[1]))
+    await programs.start("parent", ["-c", {PARENT!r}], {{}})
+    while len(programs.alive()) < 2:
+        await asyncio.sleep(0.05)
+    print(programs.mark, flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_command_that_is_killed_leaves_no_program_behind(tmp_path: Path) -> None:
+    command = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", COMMAND, str(tmp_path), stdout=asyncio.subprocess.PIPE
+    )
+    assert command.stdout is not None
+    mark = (await command.stdout.readline()).decode().strip()
+    assert len(processes_of(mark)) == 2
+    command.kill()
+    await command.wait()
+    await eventually(lambda: processes_of(mark) == [], within_s=20)
+
+
+async def test_the_watcher_ends_with_the_programs(tmp_path: Path) -> None:
+    programs = Programs(tmp_path)
+    await programs.start("one", ["-c", SLEEPER], {})
+    watcher = programs._watcher
+    assert watcher is not None
+    assert watcher.returncode is None
+    await programs.stop()
+    assert watcher.returncode == 0

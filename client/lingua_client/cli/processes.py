@@ -2,7 +2,8 @@
 
 A program leads a session of its own, so a Ctrl-C in the terminal reaches only the command, which then ends them one
 after the other. What a program started itself is in that session, or has inherited a mark in its environment (some
-programs write their title over their environment, some begin a session), and so is found when it was left behind.
+programs write their title over their environment, some begin a session), and so is found when it was left behind. A
+watcher does the same when the command itself is killed.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ _TERM_GRACE_S: Final = 10.0
 _POLL_S: Final = 0.05
 _TAIL_CHARS: Final = 400
 _MARK: Final = "LINGUA_PROGRAMS"
+#: What the watcher is told when the command has ended its programs itself.
+DONE: Final = "done"
 
 
 @dataclass(slots=True)
@@ -66,9 +69,11 @@ class Programs:
     linger_s: float = 3.0
     started: list[Program] = field(default_factory=list)
     mark: str = field(default_factory=lambda: f"{_MARK}={uuid.uuid4().hex}")
+    _watcher: asyncio.subprocess.Process | None = None
 
     async def start(self, name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Program:
         """Start a Python module or program of this installation (``arguments`` go to the interpreter)."""
+        await self._watch()
         log = self.folder / f"{name}.log"
         with log.open("wb") as out:
             process = await asyncio.create_subprocess_exec(
@@ -82,6 +87,7 @@ class Programs:
             )
         program = Program(name, process, log)
         self.started.append(program)
+        await self._tell_watcher(str(program.pid))
         return program
 
     def check(self) -> None:
@@ -119,11 +125,33 @@ class Programs:
         # A second Ctrl-C must not leave the rest behind; every wait here is bounded.
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, lambda: None)
         stubborn = [program.pid for program in reversed(self.started) if not await self._end(program)]
-        return stubborn + await self._sweep()
+        left = stubborn + await self._sweep()
+        if self._watcher is not None:
+            await self._tell_watcher(DONE)
+            await self._watcher.wait()
+        return left
 
     def alive(self) -> list[int]:
         """List the programs' processes that live, and those of what they started."""
         return processes_of(self.mark, {program.pid for program in self.started})
+
+    async def _watch(self) -> None:
+        """Start the process that ends the programs if this one is killed (:mod:`lingua_client.cli.watcher`)."""
+        if self._watcher is None:
+            self._watcher = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-m", "lingua_client.cli.watcher", self.mark),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.DEVNULL,
+                start_new_session=True,
+            )
+
+    async def _tell_watcher(self, word: str) -> None:
+        if self._watcher is not None and self._watcher.stdin is not None:
+            with contextlib.suppress(ConnectionError):
+                self._watcher.stdin.write(f"{word}\n".encode())
+                await self._watcher.stdin.drain()
 
     async def _end(self, program: Program) -> bool:
         if not program.running:
