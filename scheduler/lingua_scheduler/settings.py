@@ -144,6 +144,10 @@ class FlowSettings(_Group):
     """Existing web pages send each frame twice after their second start: 2.03 times real time, for ever."""
     burst_ms: Milliseconds = 5_000
     close_after_ms: Milliseconds = 30_000
+    rate_bytes: Bytes = 512 * 1024
+    """Bytes a second from one client, of whatever kind; above it its socket is read more slowly. PCM16 of 48 kHz as
+    base64, at the highest allowed speed, is 320 kB."""
+    burst_bytes: Bytes = 4 * 1024 * 1024
 
 
 class AudioSettings(_Group):
@@ -173,6 +177,8 @@ class JobSettings(_Group):
     order_ms: Milliseconds = 90_000
     """How long later results of a session wait for an earlier one. Above wait and timeout together, so that a hole is
     given up only when its notice was lost too."""
+    store_wait_ms: MillisecondsOrOff = 600_000
+    """How long an utterance of a session that can be resumed is kept for a store that is away; 0: not at all."""
     kept: Count = 10_000
     """Unfinished jobs of this instance; more are refused with QUEUE_FULL."""
 

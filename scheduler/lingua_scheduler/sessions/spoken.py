@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 from lingua_scheduler.sessions.handover import UnderWay
 
 if TYPE_CHECKING:
     from lingua_scheduler.job import Job
+    from lingua_scheduler.sessions.cuts import Finalized
     from lingua_scheduler.sessions.terms import Terms
+    from lingua_wire.audio import AudioFormat
+
+
+class Sound(NamedTuple):
+    """What the audio of an utterance really is."""
+
+    audio_format: AudioFormat
+    sample_rate: int
+
+
+class Pending(NamedTuple):
+    """What a job is made of."""
+
+    cut: Finalized
+    sound: Sound
 
 
 @dataclass(slots=True)
 class Spoken:
     """An utterance that became a job. ``held_bytes``: its audio, until it may go. Times are of the local clock.
 
-    ``held_by``: the instance that owns the job, where that is not this one; ``settled_at``: the node it was at there.
+    ``pending``: what its job is made of, until its audio may go. ``held_by``: the instance that owns the job, where
+    that is not this one; ``settled_at``: the node it was at there.
     """
 
     index: int
@@ -32,6 +49,7 @@ class Spoken:
     job: Job | None = None
     partial_sent: bool = False
     held_by: str = ""
+    pending: Pending | None = field(default=None, repr=False)
     settled_at: str = ""
 
     @property

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final, NamedTuple
+import random
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from lingua_scheduler.clock import now_ms
 from lingua_scheduler.sessions.handover import Carried, Settled
@@ -12,7 +14,7 @@ from lingua_scheduler.sessions.order import Missing, ReleaseOrder
 from lingua_scheduler.sessions.plan import Place, plan
 from lingua_scheduler.sessions.receipts import Receipts
 from lingua_scheduler.sessions.resuming import Mark
-from lingua_scheduler.sessions.spoken import Spoken, spoken_of
+from lingua_scheduler.sessions.spoken import Pending, Sound, Spoken, spoken_of
 from lingua_scheduler.verdicts import has_text, is_quiet
 from lingua_scheduler.work import Done, Failed
 from lingua_state.ids import new_job_id
@@ -31,20 +33,15 @@ if TYPE_CHECKING:
     from lingua_scheduler.sessions.teller import Teller
     from lingua_scheduler.sessions.terms import Terms
     from lingua_scheduler.work import JobView, Outcome
-    from lingua_wire.audio import AudioFormat
     from lingua_wire.node_messages import NodeAsrPartial
 
 log = logging.getLogger(__name__)
 
 #: How often receipts are due while audio comes.
 RECEIPT_MS: Final = 1_000
-
-
-class Sound(NamedTuple):
-    """What the audio of an utterance really is."""
-
-    audio_format: AudioFormat
-    sample_rate: int
+#: How soon an utterance is tried again while the store is away, and how often the client is told of that.
+_STORE_RETRY_S: Final = 1.5
+_STORE_AGAIN_MS: Final = 30_000
 
 
 class Utterances:
@@ -69,6 +66,8 @@ class Utterances:
         counted = terms.profile.audio_ack or terms.profile.resume
         self._receipts = Receipts(terms.sample_rate, start=start.mark.sample) if counted else None
         self._acked = terms.profile.audio_ack
+        self._resumable = terms.profile.resume
+        self._store_told_ms = -_STORE_AGAIN_MS
         self._told_index = start.mark.index
         self._forward: Callable[[Settled], None] | None = None
         teller.mark = self.mark
@@ -117,8 +116,15 @@ class Utterances:
         if len(self._open) > self._settings.session.jobs:
             self.job_ended(spoken, Failed(ErrorCode.QUEUE_FULL, "the session has too many unfinished utterances"))
             return
+        spoken.pending = Pending(cut, sound)
+        self._start(spoken)
+
+    def _start(self, spoken: Spoken) -> None:
+        if spoken.pending is None:
+            return
+        cut, sound = spoken.pending
         try:
-            work = plan(cut, terms, self._place(spoken, cut, sound), self._settings.job)
+            work = plan(cut, spoken.terms, self._place(spoken, cut, sound), self._settings.job)
             spoken.job = self._scheduler.dispatcher.start(work, SpokenJob(self, spoken, self._teller))
         except WireError as error:
             self.job_ended(spoken, Failed(error.code, error.message))
@@ -193,6 +199,7 @@ class Utterances:
     def job_accepted(self, spoken: Spoken, *, released: bool) -> None:
         """Note that a node has the audio."""
         if released:
+            spoken.pending = None
             self._let_go(spoken)
             if self._receipts:
                 self._receipts.accepted(spoken.index)
@@ -213,8 +220,13 @@ class Utterances:
 
     def job_ended(self, spoken: Spoken, outcome: Outcome) -> None:
         """Take an outcome; it is told when all earlier ones are, by the instance that has the client."""
+        if isinstance(outcome, Failed) and outcome.code is ErrorCode.STORE_UNAVAILABLE and spoken.pending is not None:
+            if self._waits_for_store(spoken):
+                return
+            outcome = replace(outcome, audio_lost=self._forward is not None)
         self._open.pop(spoken.index, None)
         self._let_go(spoken)
+        spoken.pending = None
         if self._forward is not None:
             self._forward(Settled(spoken.index, spoken.job_id, outcome))
             self._changed()
@@ -222,6 +234,29 @@ class Utterances:
         if not self._order.resolve(spoken.index, (spoken, outcome)):
             self._scheduler.metrics.results_rejected.of("late").inc()
         self.release(now_ms())
+
+    # A store that is away
+
+    def _waits_for_store(self, spoken: Spoken) -> bool:
+        """Keep an utterance that could not get a job, and try again later; False: it has to end."""
+        now = now_ms()
+        late = now - spoken.cut_ms >= self._settings.job.store_wait_ms
+        if late or not self._resumable or self._forward is not None or self._open.get(spoken.index) is not spoken:
+            return False
+        if now - self._store_told_ms >= _STORE_AGAIN_MS:
+            self._store_told_ms = now
+            self._teller.error(ErrorCode.STORE_UNAVAILABLE, "what is said now is kept, and translated when it is back")
+        self._order.expect(spoken.index, now + self._settings.job.order_ms)
+        delay_s = _STORE_RETRY_S * random.uniform(0.5, 1.5)
+        asyncio.get_running_loop().call_later(delay_s, self._try_again, spoken)
+        return True
+
+    def _try_again(self, spoken: Spoken) -> None:
+        if self._open.get(spoken.index) is not spoken:
+            return
+        if spoken.job is not None and spoken.job.attempt_id:
+            spoken.job_id = new_job_id(self._scheduler.store.cell)  # the one before ends by itself
+        self._start(spoken)
 
     # From and to another instance
 
