@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 #: A safety on a busy machine, not an expectation.
 SOON_S = 60.0
+_CLOSE_S = 0.3
 FAST = {
     "LINGUA_OPERATOR_HTTP_HOST": "127.0.0.1",
     "LINGUA_OPERATOR_HTTP_PORT": "0",
@@ -100,11 +101,18 @@ class Thread:
     def works(self) -> bool:
         return self.operator is not None and self.operator.health.working
 
+    async def _live(self, operator: Operator) -> None:
+        try:
+            await operator.run()
+        finally:
+            # A TLS connection that was told to close does so some turns of the loop later.
+            await asyncio.sleep(_CLOSE_S)
+
     def _run(self) -> None:
         self.operator = Operator(self._settings)
         try:
             with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-                runner.run(self.operator.run())
+                runner.run(self._live(self.operator))
         except BaseException as error:  # the test that waits for it raises it
             self.error = error
 

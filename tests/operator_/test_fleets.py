@@ -82,6 +82,7 @@ async def test_kubectl_scale_and_the_scale_subresource_work(fleets: Fleets, bed:
     await fleets.until_ready("es", 2)
 
 
+@pytest.mark.row("F37")
 async def test_a_fleet_that_shrinks_while_it_works_loses_no_job(fleets: Fleets, store: Store) -> None:
     fleets.create("es", 3)
     await fleets.until_ready("es", 3)
