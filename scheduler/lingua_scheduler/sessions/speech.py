@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass, field, replace
+from math import gcd
 from typing import TYPE_CHECKING
 
 from lingua_wire.audio import SAMPLE_RATE, AudioFormat, decode_base64, encode_base64, parse_wav
@@ -74,18 +75,26 @@ def _begins_as_wav(speech: Speech) -> bool:
 
 
 def resampled(pcm: bytes, sample_rate: int) -> bytes:
-    """Bring samples to 16 kHz on straight lines: only for the rare node that does not speak at 16 kHz itself."""
+    """Bring samples to 16 kHz on straight lines: only for the rare node that does not speak at 16 kHz itself.
+
+    The two rates meet after few samples (three of 24 kHz are two of 16 kHz), so the places between two samples repeat;
+    all of one kind are made in one pass.
+    """
     samples = _samples(pcm)
     if len(samples) < 2:
         return b""
     count = len(samples) * SAMPLE_RATE // sample_rate
-    step = sample_rate / SAMPLE_RATE
-    last = len(samples) - 2
+    common = gcd(SAMPLE_RATE, sample_rate)
+    phases, step = SAMPLE_RATE // common, sample_rate // common
+    samples.append(samples[-1])
     out = array("h", bytes(2 * count))
-    for place in range(count):
-        at = place * step
-        left = min(int(at), last)
-        out[place] = round(samples[left] + (samples[left + 1] - samples[left]) * min(1.0, at - left))
+    for phase in range(min(phases, count)):
+        left, part = divmod(phase * step, phases)
+        here = samples[left::step][: len(range(phase, count, phases))]
+        if part:
+            pairs = zip(here, samples[left + 1 :: step], strict=False)
+            here = array("h", [one + ((two - one) * part) // phases for one, two in pairs])
+        out[phase::phases] = here
     return out.tobytes()
 
 
