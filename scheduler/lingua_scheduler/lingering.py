@@ -13,7 +13,7 @@ LINGER_S: Final = 2.0
 _LOOK_S: Final = 0.02
 
 
-class LingeringSocket(web.WebSocketResponse[bool]):
+class LingeringSocket(web.WebSocketResponse):
     """Half-close after a frame that broke the protocol, and read on for a while without looking.
 
     Closing at once would answer bytes that are still under way with a reset, and a reset makes the peer's system drop
