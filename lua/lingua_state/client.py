@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from lingua_state.durability import Confirmation
 from lingua_state.errors import StoreFault
 from lingua_state.keys import Keys
-from lingua_state.multiplexed import Multiplexed, ReplyError
+from lingua_state.multiplexed import ReplyError
+from lingua_state.primary import Primary
 from lingua_state.retry import Retrying
 from lingua_state.routes import make_redis, make_route, read_address
 from lingua_state.runner import Scripts
@@ -15,6 +17,7 @@ from lingua_state.runner import Scripts
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+    from lingua_state.durability import Profile
     from lingua_state.multiplexed import Reply, Word
 
 #: What would hold up everybody who shares the connection.
@@ -33,6 +36,11 @@ class RedisSettings:
     :param prefix: what every key begins with; another one lets two installations share a server.
     :param timeout_ms: how long one try may take, and a connect.
     :param retry_budget_ms: no try of a call begins later than this after its first.
+    :param profile: durable: a job's start and end are answered when replicas have them (docs/runbook.md).
+    :param fixed_address: durable, and the one address always leads to the primary: somebody else sees to that.
+    :param replicas: durable: how many must have such a write.
+    :param confirm_ms: durable: how long they have, before the same is asked again.
+    :param cut_off_ms: no try of a call begins later than this after its first where the server lacks replicas.
     :param in_flight_limit: calls of this process that may wait for a reply; more are refused at once.
     """
 
@@ -41,6 +49,11 @@ class RedisSettings:
     prefix: str = "lingua"
     timeout_ms: int = 2_000
     retry_budget_ms: int = 5_000
+    profile: Profile = "standalone"
+    fixed_address: bool = False
+    replicas: int = 1
+    confirm_ms: int = 100
+    cut_off_ms: int = 2_500
     in_flight_limit: int = 10_000
     client_name: str = "lingua"
 
@@ -54,7 +67,7 @@ class Store:
     keys: Keys
     scripts: Scripts
     redis: Redis
-    shared: Multiplexed
+    shared: Primary
     policy: Retrying
 
     @property
@@ -103,12 +116,14 @@ def make_store(settings: RedisSettings) -> Store:
     keys = Keys(prefix=settings.prefix, cell=settings.cell)
     address = read_address(settings.url)
     route = make_route(address, keys.root, settings.timeout_ms)
-    shared = Multiplexed(
+    wanted = Confirmation(keys.barrier(), settings.replicas, settings.confirm_ms)
+    shared = Primary(
         address,
         route,
         timeout_ms=settings.timeout_ms,
         limit=settings.in_flight_limit,
         name=settings.client_name,
+        confirmation=wanted if settings.profile == "durable" else None,
     )
-    policy = Retrying(shared, settings.retry_budget_ms)
+    policy = Retrying(shared, settings.retry_budget_ms, settings.cut_off_ms)
     return Store(settings, keys, Scripts(policy), make_redis(address, route, settings.timeout_ms), shared, policy)

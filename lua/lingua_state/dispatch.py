@@ -46,7 +46,7 @@ async def dispatch(store: Store, request: DispatchRequest) -> Assigned | Waiting
         request.handover_ms, run_ms(request), request.max_attempts, ",".join(request.exclude), request.queue_limit,
         JOB_TTL_MS, 1 if request.request_id else 0, kept(request),
     ]  # fmt: skip
-    outcome, *rest = await store.scripts.run("dispatch", keys, args)
+    outcome, *rest = await store.scripts.run("dispatch", keys, args, surely=True)
     if outcome == "no_node":
         raise NoNode(f"no node is free for {want}")
     if outcome == "queue_full":

@@ -21,6 +21,12 @@ class StoreUnavailable(StateError):
     code = "store_unavailable"
 
 
+class OutcomeUnknown(StoreUnavailable):
+    """It was done, but too few replicas had it within the retry budget: if the primary is lost now, so may it be."""
+
+    code = "outcome_unknown"
+
+
 class StoreRefused(StateError):
     """Redis answered but refused, and kept refusing within the retry budget: out of memory, read only, loading..."""
 

@@ -41,7 +41,7 @@ async def create(store: Store, request: DispatchRequest) -> bool:
         request.handover_ms, run_ms(request), request.max_attempts, ",".join(request.exclude), JOB_TTL_MS,
         kept(request),
     ]  # fmt: skip
-    outcome, *_ = await store.scripts.run("create_job", [store.keys.job(request.job_id)], args)
+    outcome, *_ = await store.scripts.run("create_job", [store.keys.job(request.job_id)], args, surely=True)
     return bool(outcome == "ok")
 
 
@@ -99,7 +99,7 @@ async def end(
     args: list[Word] = [
         store.keys.root, store.keys.session_root, job_id, status.value, error_code or "", _message(error_message),
     ]  # fmt: skip
-    return _transition(job_id, await store.scripts.run("end_job", [store.keys.job(job_id)], args))
+    return _transition(job_id, await store.scripts.run("end_job", [store.keys.job(job_id)], args, surely=True))
 
 
 async def failover(
@@ -167,7 +167,9 @@ async def _update(  # noqa: PLR0913  (each is a word of what the node said)
         store.keys.root, store.keys.session_root, job_id, attempt_id, node_id, incarnation, status.value, verdict,
         error_code, _message(error_message), _timings(timings),
     ]  # fmt: skip
-    return _transition(job_id, await store.scripts.run("update_job_status", [store.keys.job(job_id)], args))
+    surely = status in TERMINAL
+    reply = await store.scripts.run("update_job_status", [store.keys.job(job_id)], args, surely=surely)
+    return _transition(job_id, reply)
 
 
 def _transition(job_id: str, reply: list[Any]) -> Transition:

@@ -67,6 +67,10 @@ class Keys:
         """string: random, set once; if it changes, the store lost its past."""
         return f"{self.root}epoch"
 
+    def barrier(self) -> str:
+        """string: nothing of use; a replica that has it has all that was written before (durable profile)."""
+        return f"{self.root}barrier"
+
     # Capability classes and pairs
 
     def pool(self, pair: Pair, scope: str = PUBLIC) -> str:

@@ -1,7 +1,8 @@
-"""One connection that all concurrent calls of a process share: requests go out in order, replies come back in order.
+"""One connection that many concurrent calls share: requests go out in order, replies come back in order.
 
 The calls of one turn of the event loop are written at once. It must never carry a command that blocks (WAIT, BLPOP,
-XREAD BLOCK) or a subscription: everybody else would wait behind it. Why it exists: docs/adr/0003.
+XREAD BLOCK) or a subscription: everybody else would wait behind it. Why it exists: docs/adr/0003. In the durable
+profile a second one carries the barrier (:mod:`lingua_state.durability`).
 """
 
 from __future__ import annotations
@@ -9,14 +10,9 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import deque
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import hiredis
-
-if TYPE_CHECKING:
-    from ssl import SSLContext
-
-    from lingua_state.routes import Address, Endpoint, Route
 
 #: A word of a command.
 Word: TypeAlias = str | int | float | bytes
@@ -35,6 +31,10 @@ class ReplyError(Exception):
 
 class ConnectionLost(Exception):
     """The connection could not be made, or ended before the reply: what was asked may or may not have happened."""
+
+
+class Unconfirmed(Exception):
+    """It was done, but too few replicas have it: if this server is lost, so may it be."""
 
 
 class NotSent(Exception):
@@ -156,109 +156,6 @@ class Connection(asyncio.Protocol):
             self.abandon(f"no reply within {self._timeout_s:g} s")
         else:
             self._watch_later()
-
-
-class Multiplexed:
-    """Keeps one :class:`Connection` to the primary of a cell, and makes a new one when it was lost."""
-
-    def __init__(self, address: Address, route: Route, *, timeout_ms: int, limit: int, name: str) -> None:
-        self._address = address
-        self._route = route
-        self._timeout_s = timeout_ms / 1000
-        self._limit = limit
-        self._name = name
-        self._tls: SSLContext | None = address.tls_context()
-        self._connection: Connection | None = None
-        self._connecting: asyncio.Task[Connection] | None = None
-        self._closed = False
-        self.connects = 0
-
-    async def call(self, *command: Word) -> Reply:
-        """Run one command, once.
-
-        :raises ReplyError: Redis answered with an error.
-        :raises ConnectionLost: the outcome is unknown. :raises NotSent: it is no use to try again.
-        """
-        connection = self._connection
-        if connection is None or not connection.usable:
-            connection = await self._connected()
-        return await connection.request(*command)
-
-    def look_again(self, reason: str) -> None:
-        """Leave this server, since it is not (or no more) the primary; the next call looks for it."""
-        if self._connection is not None:
-            self._connection.abandon(reason)
-
-    async def close(self) -> None:
-        """End the connection; calls in flight fail."""
-        self._closed = True
-        if self._connecting is not None:
-            self._connecting.cancel()
-            await asyncio.wait([self._connecting])
-        if self._connection is not None:
-            self._connection.abandon("closed")
-            await self._connection.ended()
-        await self._route.close()
-
-    async def _connected(self) -> Connection:
-        if self._closed:
-            raise NotSent("the store was closed")
-        if self._connecting is None:
-            self._connecting = asyncio.create_task(self._connect(), name="store-connect")
-            self._connecting.add_done_callback(self._connect_done)
-        return await asyncio.shield(self._connecting)
-
-    def _connect_done(self, task: asyncio.Task[Connection]) -> None:
-        self._connecting = None
-        if not task.cancelled() and task.exception() is None:
-            self._connection = task.result()
-            self.connects += 1
-
-    async def _connect(self) -> Connection:
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                endpoint = await self._route.find()
-                connection = await self._open(endpoint)
-                await self._greet(connection)
-        except ReplyError:
-            raise
-        except Exception as error:  # redis-py's, the system's and asyncio's errors alike mean: not reached
-            raise ConnectionLost(f"cannot reach the store: {str(error) or type(error).__name__}") from error
-        return connection
-
-    async def _open(self, endpoint: Endpoint) -> Connection:
-        loop = asyncio.get_running_loop()
-
-        def make() -> Connection:
-            return Connection(self._timeout_s, self._limit)
-
-        if endpoint.path:
-            return (await loop.create_unix_connection(make, endpoint.path))[1]
-        host = endpoint.host if self._tls else None
-        _, connection = await loop.create_connection(
-            make, endpoint.host, endpoint.port, ssl=self._tls, server_hostname=host
-        )
-        return connection
-
-    async def _greet(self, connection: Connection) -> None:
-        try:
-            hello = await connection.request("HELLO", 3, *self._credentials(), "SETNAME", self._name)
-            if self._address.db:
-                await connection.request("SELECT", self._address.db)
-            self._check_role(hello)
-        except BaseException:
-            connection.abandon("the greeting failed")
-            raise
-
-    def _check_role(self, hello: dict[str, Reply]) -> None:
-        # A server whose address was given by hand is served as it is; the start-up check names its role.
-        if self._address.kind != "direct" and hello.get("role") not in ("master", "primary"):
-            raise ConnectionLost("the server found is not the primary")
-
-    def _credentials(self) -> tuple[str, ...]:
-        if self._address.password is None:
-            return ()
-        return ("AUTH", self._address.username or "default", self._address.password)
 
 
 def _reader() -> hiredis.Reader:

@@ -7,6 +7,7 @@ latter also exist with TLS (``rediss+sentinel``, ``rediss+cluster``).
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -15,6 +16,7 @@ from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection, parse_url
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import MasterNotFoundError
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 #: What an option for the Sentinels begins with.
 _ASKING = "sentinel_"
+#: How long the other Sentinels have once one has answered.
+_OTHERS_S = 0.3
 _DEFAULT_PORTS = {"redis": 6379, "redis+cluster": 6379, "redis+sentinel": 26379}
 
 
@@ -137,7 +141,12 @@ def _endpoint(text: str, default_port: int) -> Endpoint:
 
 
 class Route(Protocol):
-    """Finds the server that holds a cell."""
+    """Finds the server that holds a cell. ``moves``: somebody will know where it went."""
+
+    @property
+    def moves(self) -> bool:
+        """Tell whether it may be another one later."""
+        ...
 
     async def find(self) -> Endpoint:
         """Look for the primary now. Raises redis-py's errors or OSError."""
@@ -153,6 +162,7 @@ class Direct:
     """The server whose address was given."""
 
     endpoint: Endpoint
+    moves: bool = False
 
     async def find(self) -> Endpoint:
         """Name the server."""
@@ -164,15 +174,42 @@ class Direct:
 
 @dataclass(frozen=True, slots=True)
 class BySentinel:
-    """The primary that the Sentinels name."""
+    """The primary that the Sentinels name.
+
+    One that is cut off from the others goes on naming the old primary, so all are asked, and who has seen the newest
+    failover (``config-epoch``) is believed.
+    """
 
     sentinel: Sentinel
     service: str
+    moves: bool = True
 
     async def find(self) -> Endpoint:
-        """Ask the Sentinels."""
-        host, port = await self.sentinel.discover_master(self.service)
-        return Endpoint(str(host), int(port))
+        """Ask all Sentinels. Raises MasterNotFoundError: none names a primary that is well."""
+        asking = [asyncio.create_task(self._ask(one)) for one in self.sentinel.sentinels]
+        try:
+            await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(asking, timeout=_OTHERS_S)
+            told = [task.result() for task in asking if task.done() and task.exception() is None]
+            if not any(told):
+                await asyncio.wait(asking)
+                told = [task.result() for task in asking if task.exception() is None]
+        finally:
+            for task in asking:
+                task.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+        return self._newest([state for state in told if state])
+
+    async def _ask(self, one: Redis) -> dict[str, Any]:
+        states = cast("dict[str, dict[str, Any]]", await one.sentinel_masters())
+        state = states.get(self.service, {})
+        return state if state and self.sentinel.check_master_state(state, self.service) else {}
+
+    def _newest(self, told: list[dict[str, Any]]) -> Endpoint:
+        if not told:
+            raise MasterNotFoundError(f"no Sentinel names a primary of {self.service} that is well")
+        state = max(told, key=lambda state: int(state["config-epoch"]))
+        return Endpoint(str(state["ip"]), int(state["port"]))
 
     async def close(self) -> None:
         """Close the connections to the Sentinels."""
@@ -185,6 +222,7 @@ class BySlot:
 
     cluster: RedisCluster
     key: str
+    moves: bool = True
 
     async def find(self) -> Endpoint:
         """Ask the cluster for its slots, and look for ours."""

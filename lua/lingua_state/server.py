@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from lingua_state.errors import StateError, StoreFault, StoreRefused
+from lingua_state.routes import read_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from lingua_state.client import Store
+    from lingua_state.client import RedisSettings, Store
 
 Level = Literal["error", "warning"]
 Version = tuple[int, ...]
@@ -84,9 +85,77 @@ def judge(info: Mapping[str, str], *, cell: str) -> Iterator[Finding]:
         )
 
 
+def judge_profile(info: Mapping[str, str], settings: RedisSettings) -> Iterator[Finding]:
+    """Say what the server lacks for the profile that was chosen (docs/runbook.md)."""
+    many = read_address(settings.url).kind != "direct"
+    if settings.profile == "standalone":
+        if many:
+            yield Finding(
+                "warning",
+                "not_durable",
+                "What was promised last is lost when the primary is, since the profile is standalone",
+                "Set LINGUA_REDIS_PROFILE to durable",
+            )
+        return
+    if not many:
+        yield _one_address(fixed=settings.fixed_address)
+    if info.get("aof_enabled") == "0":
+        yield Finding(
+            "error",
+            "not_persistent_durable",
+            "The profile is durable, and the server's append-only file is off",
+            "Set appendonly to yes on the primary and its replicas",
+        )
+    yield from _replicas(info, settings.replicas)
+
+
+def _one_address(*, fixed: bool) -> Finding:
+    if fixed:
+        return Finding(
+            "warning",
+            "fixed_address",
+            "One address is given, and whoever runs the server must lead it to the primary after each failover",
+            "Give the Sentinels' (redis+sentinel://) or the cluster's (redis+cluster://) address if there is one",
+        )
+    return Finding(
+        "error",
+        "one_address",
+        "The profile is durable, and one server's address is given: a failover would not be followed",
+        "Give the Sentinels' (redis+sentinel://) or the cluster's (redis+cluster://) address, or say with "
+        "LINGUA_REDIS_FIXED_ADDRESS=true that this one always leads to the primary",
+    )
+
+
+def _replicas(info: Mapping[str, str], wanted: int) -> Iterator[Finding]:
+    # INFO has the number of good replicas only where min-replicas-to-write and min-replicas-max-lag are set.
+    if "min_slaves_good_slaves" not in info:
+        yield Finding(
+            "error",
+            "no_min_replicas",
+            "A primary that is cut off from its replicas would go on taking writes that nobody will ever see",
+            "Set min-replicas-to-write to 1 and min-replicas-max-lag to 2 on the primary and its replicas",
+        )
+    connected = int(info.get("connected_slaves", "0"))
+    if connected < wanted:
+        yield Finding(
+            "warning",
+            "replica_away",
+            f"{connected} replicas are connected and {wanted} must have each job, so none is taken",
+            "Bring the replica back, or add one",
+        )
+    elif connected > wanted:
+        yield Finding(
+            "warning",
+            "more_replicas",
+            f"There are {connected} replicas, and {wanted} must have a job: one that has not may become the primary",
+            f"Set LINGUA_REDIS_REPLICAS to {connected}",
+        )
+
+
 async def _info_findings(store: Store) -> list[Finding]:
     try:
-        return list(judge(read_info(await store.call("INFO")), cell=store.cell))
+        info = read_info(await store.call("INFO"))
+        return [*judge(info, cell=store.cell), *judge_profile(info, store.settings)]
     except StoreRefused as error:
         return [
             Finding(

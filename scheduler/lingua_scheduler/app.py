@@ -229,6 +229,11 @@ async def connect(settings: SchedulerSettings) -> Store:
         prefix=settings.redis.prefix,
         timeout_ms=settings.redis.timeout_ms,
         retry_budget_ms=settings.redis.retry_budget_ms,
+        profile=settings.redis.profile,
+        fixed_address=settings.redis.fixed_address,
+        replicas=settings.redis.replicas,
+        confirm_ms=settings.redis.confirm_ms,
+        cut_off_ms=settings.redis.cut_off_ms,
     )
     end = asyncio.get_running_loop().time() + settings.redis.wait_at_start_ms / 1000
     while True:

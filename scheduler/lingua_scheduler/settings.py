@@ -67,6 +67,17 @@ class RedisGroup(_Group):
     cell: Annotated[str, Field(pattern=r"^([a-z0-9]{1,16})?$")] = ""
     """Hash tag of the cell; empty on a plain server with one cell, needed in cluster mode."""
     prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")] = "lingua"
+    profile: Literal["standalone", "durable"] = "standalone"
+    """durable: a primary with replicas behind Sentinels or in a cluster; a job's start and end count when replicas have
+    them. Checked at the start (docs/runbook.md)."""
+    fixed_address: bool = False
+    """With durable: the one address given always leads to the primary; whoever runs it sees to that."""
+    replicas: Annotated[int, Field(ge=1, le=8)] = 1
+    """With durable: how many replicas must have a job's start and end; all that may become the primary."""
+    confirm_ms: Milliseconds = 100
+    """With durable: how long they have for it, before the same is asked again."""
+    cut_off_ms: Milliseconds = 2_500
+    """How long a call is repeated on a server that lacks replicas: it may be an old primary that was cut off."""
     timeout_ms: Milliseconds = 2_000
     retry_budget_ms: Milliseconds = 5_000
     wait_at_start_ms: MillisecondsOrOff = 60_000

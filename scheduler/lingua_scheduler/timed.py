@@ -23,11 +23,13 @@ class TimedScripts(Scripts):
         super().__init__(store.policy)
         self._seconds = metrics.script_seconds
 
-    async def run(self, name: str, keys: Sequence[str], args: Sequence[Word] = ()) -> list[Any]:
+    async def run(
+        self, name: str, keys: Sequence[str], args: Sequence[Word] = (), *, surely: bool = False
+    ) -> list[Any]:
         """Run a script as :meth:`Scripts.run` does."""
         began_s = time.perf_counter()
         try:
-            return await super().run(name, keys, args)
+            return await super().run(name, keys, args, surely=surely)
         finally:
             self._seconds.of(name).observe(time.perf_counter() - began_s)
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from kit.sentinels import SentinelStore
+
 PAIR = ("en", "es")
 _START_S = 60.0
 _LOOK_S = 0.2
@@ -40,7 +42,7 @@ class Rig:
 
     directory: Path
     source: random.Random
-    store: StoreProcess
+    store: StoreProcess | SentinelStore
     schedulers: list[SchedulerProcess]
     settings: dict[str, object]
     store_url: str
@@ -133,12 +135,14 @@ class Rig:
 
 @asynccontextmanager
 async def rig(
-    directory: Path, seed: int, *, schedulers: int = 2, nodes: int = 4, delay_ms: int = 100, **settings: object
-) -> AsyncIterator[Rig]:
-    """Run a store, ``schedulers`` and ``nodes``; ``settings`` are the schedulers' (``job_wait_ms=5000``)."""
+    directory: Path, seed: int, *, schedulers: int = 2, nodes: int = 4, delay_ms: int = 100,
+    store: SentinelStore | None = None, **settings: object,
+) -> AsyncIterator[Rig]:  # fmt: skip
+    """Run a store (unless one is given), ``schedulers`` and ``nodes``; ``settings`` are the schedulers'
+    (``job_wait_ms=5000``)."""
     async with AsyncExitStack() as stack:
-        store = stack.enter_context(store_process(directory / "store"))
-        made = Rig(directory, random.Random(seed), store, [], settings, store.url)
+        used = store or stack.enter_context(store_process(directory / "store"))
+        made = Rig(directory, random.Random(seed), used, [], settings, used.url)
         stack.enter_context(_stopping(made))
         for _ in range(schedulers):
             await made.add_scheduler()

@@ -129,8 +129,14 @@ class Cluster:
             assert_clean_log(scheduler, wanted)
 
 
-def start_scheduler(directory: Path, store_url: str, name: str, **settings: object) -> SchedulerProcess:
-    """Start one; ``settings`` are variables without their prefix, in lower case (``job_wait_ms``)."""
+def start_scheduler(
+    directory: Path, store_url: str, name: str, *, gid: object = None, **settings: object
+) -> SchedulerProcess:
+    """Start one; ``settings`` are variables without their prefix, in lower case (``job_wait_ms``).
+
+    :param gid: the group it runs in, by which a row can cut it off.
+    """
+    assert gid is None or isinstance(gid, int)
     port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LINGUA_")}
     wanted: dict[str, object] = {"redis_url": store_url, "host": "127.0.0.1", "port": port, "instance_id": name}
@@ -138,7 +144,7 @@ def start_scheduler(directory: Path, store_url: str, name: str, **settings: obje
     log = directory / f"{name}.log"
     with log.open("wb") as sink:
         process = subprocess.Popen(
-            [sys.executable, "-m", "lingua_scheduler"], env=environment, stdout=sink, stderr=sink
+            [sys.executable, "-m", "lingua_scheduler"], env=environment, stdout=sink, stderr=sink, group=gid
         )
     return SchedulerProcess(name, f"http://127.0.0.1:{port}", process, log)
 
