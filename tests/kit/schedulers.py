@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-_START_S = 30.0
+#: A safety on a busy machine, not an expectation.
+_START_S = 120.0
 _STOP_S = 40.0
 #: No value of the store is larger: audio would be.
 _VALUE_BYTES = 16 * 1024
