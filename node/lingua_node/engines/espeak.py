@@ -23,6 +23,8 @@ VOICES: Mapping[str, str] = {"en": "en-us", "es": "es", "ca": "ca", "eo": "eo", 
 """The voice for each language this node may speak."""
 
 _TIMEOUT_S = 10.0
+#: A program is slow the first time, and slower among many that start at once.
+_LOAD_TIMEOUT_S = 60.0
 _WORDS_A_MINUTE = "160"
 
 
@@ -49,29 +51,30 @@ class EspeakTts:
         if shutil.which(self._program) is None:
             raise EngineError(ErrorCode.MODEL_NOT_AVAILABLE, f"{self._program} is not installed")
         try:
-            await asyncio.gather(*(self.speak("a", language) for language in self._voices))
+            longest_s = max(self._timeout_s, _LOAD_TIMEOUT_S)
+            await asyncio.gather(*(self.speak("a", language, longest_s) for language in self._voices))
         except EngineError as error:
             raise EngineError(ErrorCode.MODEL_LOAD_FAILED, error.message) from error
 
     async def close(self) -> None:
         """Do nothing: no process outlives its sentence."""
 
-    async def speak(self, text: str, language: str) -> Speech:
-        """Speak one text; a cancelled call ends the process.
+    async def speak(self, text: str, language: str, timeout_s: float | None = None) -> Speech:
+        """Speak one text within ``timeout_s``, else the engine's own; a cancelled call ends the process.
 
         :raises EngineError: MODEL_NOT_AVAILABLE for a language not served, TTS_TIMEOUT, PROCESSING_ERROR.
         """
         voice = self._voices.get(language)
         if voice is None:
             raise EngineError(ErrorCode.MODEL_NOT_AVAILABLE, f"no voice for {language}")
-        wav = await self._run(text, voice)
+        wav = await self._run(text, voice, self._timeout_s if timeout_s is None else timeout_s)
         try:
             parsed = parse_wav(wav)
         except WireError as error:
             raise EngineError(ErrorCode.PROCESSING_ERROR, f"{self._program} gave no speech for {language}") from error
         return Speech(bytes(parsed.pcm), parsed.sample_rate)
 
-    async def _run(self, text: str, voice: str) -> bytes:
+    async def _run(self, text: str, voice: str, timeout_s: float) -> bytes:
         arguments = ("-v", voice, "-s", _WORDS_A_MINUTE, "--stdin", "--stdout")
         try:
             process = await asyncio.create_subprocess_exec(
@@ -80,7 +83,7 @@ class EspeakTts:
         except OSError as error:
             raise EngineError(ErrorCode.MODEL_NOT_AVAILABLE, f"{self._program} can't be run: {error}") from error
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(timeout_s):
                 spoken, _ = await process.communicate(text.encode())
         except TimeoutError as error:
             raise EngineError(ErrorCode.TTS_TIMEOUT, "speech synthesis took too long") from error
