@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from lingua_scheduler.auth import ADMIN, READ, Identity, check_origin, require
 from lingua_scheduler.http.port import SCHEDULER, SchedulerPort
 from lingua_scheduler.http.problems import ProblemError
+from lingua_scheduler.http.uploads import UPLOADS
 from lingua_scheduler.nodes.capability import pairing_digest
 from lingua_wire.codes import ErrorCode
 from lingua_wire.ids import is_id
@@ -104,7 +105,7 @@ class Endpoint:
         if self.query is not Nothing or self.body is not None or self.guard is not Guard.OPEN:
             codes.add(ErrorCode.INVALID_MESSAGE)
         if self.body is not None:
-            codes |= {ErrorCode.TOO_LARGE, ErrorCode.UNSUPPORTED_FORMAT}
+            codes |= {ErrorCode.TOO_LARGE, ErrorCode.UNSUPPORTED_FORMAT, ErrorCode.BUFFER_FULL}
         if "{" in self.path:
             codes.add(ErrorCode.NOT_FOUND)
         if self.guard is not Guard.OPEN:
@@ -149,15 +150,17 @@ class Endpoint:
 async def read_bytes(request: web.Request, limit_bytes: int) -> bytes:
     """Read a whole body, and not a byte more than allowed.
 
-    :raises ProblemError: TOO_LARGE.
+    :raises ProblemError: TOO_LARGE; BUFFER_FULL, so much is being read from others already.
     """
     too_large = ProblemError(ErrorCode.TOO_LARGE, f"At most {limit_bytes} bytes are accepted here.")
     if (request.content_length or 0) > limit_bytes:
         raise too_large
     parts, size_bytes = [], 0
-    async for part in request.content.iter_any():
-        size_bytes += len(part)
-        if size_bytes > limit_bytes:
-            raise too_large
-        parts.append(part)
-    return b"".join(parts)
+    with request.app[UPLOADS].begin() as upload:
+        async for part in request.content.iter_any():
+            size_bytes += len(part)
+            if size_bytes > limit_bytes:
+                raise too_large
+            upload.add(len(part))
+            parts.append(part)
+        return b"".join(parts)

@@ -14,6 +14,7 @@ from lingua_scheduler.http.api import cluster, dashboard, errors, explain, healt
 from lingua_scheduler.http.endpoint import Call, Endpoint, Guard, Nothing
 from lingua_scheduler.http.port import SCHEDULER
 from lingua_scheduler.http.problems import is_upgrade, problems
+from lingua_scheduler.http.uploads import UPLOADS, Uploads
 
 if TYPE_CHECKING:
     from lingua_scheduler.http.problems import Handler
@@ -68,6 +69,7 @@ def add_routes(app: web.Application, listener: Listener = Listener.ALL) -> None:
     if listener is not Listener.INTERNAL:
         app.router.add_get("/", _to_dashboard)
     app[health.FINDINGS] = health.Findings()
+    app[UPLOADS] = Uploads()
     app.middlewares.append(measure)
     app.middlewares.append(problems)
     app.on_response_prepare.append(_safe_headers)

@@ -11,11 +11,14 @@ from aiohttp import BodyPartReader, web
 from lingua_scheduler.http.endpoint import read_bytes
 from lingua_scheduler.http.models.speech import TranslateQuery
 from lingua_scheduler.http.problems import ProblemError
+from lingua_scheduler.http.uploads import UPLOADS
 from lingua_wire.audio import Wav, parse_wav
 from lingua_wire.codes import ErrorCode
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from lingua_scheduler.http.uploads import Upload
 
 #: The sound itself, as PCM16 mono: 65 s at 16 kHz. What nodes accept in one job bounds it.
 MAX_PCM_BYTES = 2 * 1024 * 1024
@@ -80,14 +83,15 @@ async def _read_form(request: web.Request) -> tuple[dict[str, str], bytes]:
     file: bytes | None = None
     left_bytes = MAX_BODY_BYTES
     try:
-        async for part in _parts(request):
-            limit = left_bytes if part.name == FILE_FIELD else _MAX_FIELD_BYTES
-            content = await _read_part(part, limit)
-            left_bytes -= len(content)
-            if part.name == FILE_FIELD:
-                file = content
-            else:
-                fields[str(part.name)] = content.decode()
+        with request.app[UPLOADS].begin() as upload:
+            async for part in _parts(request):
+                limit = left_bytes if part.name == FILE_FIELD else _MAX_FIELD_BYTES
+                content = await _read_part(part, limit, upload)
+                left_bytes -= len(content)
+                if part.name == FILE_FIELD:
+                    file = content
+                else:
+                    fields[str(part.name)] = content.decode()
     except (ValueError, AssertionError, EOFError) as error:
         raise ProblemError(ErrorCode.INVALID_MESSAGE, "The form is not well formed.") from error
     if file is None:
@@ -107,11 +111,12 @@ async def _parts(request: web.Request) -> AsyncIterator[BodyPartReader]:
     raise ProblemError(ErrorCode.TOO_LARGE, f"At most {_MAX_PARTS} form fields are accepted here.")
 
 
-async def _read_part(part: BodyPartReader, limit_bytes: int) -> bytes:
+async def _read_part(part: BodyPartReader, limit_bytes: int, upload: Upload) -> bytes:
     pieces, size_bytes = [], 0
     while piece := await part.read_chunk():
         size_bytes += len(piece)
         if size_bytes > limit_bytes:
             raise ProblemError(ErrorCode.TOO_LARGE, f"A form field is larger than {limit_bytes} bytes.")
+        upload.add(len(piece))
         pieces.append(piece)
     return b"".join(pieces)

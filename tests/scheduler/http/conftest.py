@@ -14,6 +14,7 @@ from kit.redis_servers import VALKEY, Server, start_server
 from lingua_scheduler.auth import Authenticator, AuthRules
 from lingua_scheduler.http.port import SCHEDULER, Dispatched, TranslateOnce, TranslateResult
 from lingua_scheduler.http.routes import add_routes
+from lingua_scheduler.http.uploads import UPLOADS, Uploads
 from lingua_scheduler.metrics import Metrics
 from lingua_scheduler.pairing import PairingDesk
 from lingua_scheduler.settings import AuthSettings
@@ -72,6 +73,7 @@ class Served:
     port: Port
     http: aiohttp.ClientSession
     url: str
+    uploads: Uploads
 
     async def ask(self, path: str, method: str = "GET", **more: Any) -> tuple[int, Any, Mapping[str, str]]:
         """Return status, body (parsed when it is JSON) and headers."""
@@ -132,5 +134,5 @@ async def served(store: Store, rules: AuthRules) -> AsyncIterator[Served]:
     await site.start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     async with aiohttp.ClientSession() as http:
-        yield Served(port, http, url)
+        yield Served(port, http, url, app[UPLOADS])
     await runner.cleanup()

@@ -19,6 +19,8 @@ from lingua_wire.codes import ErrorCode
 from lingua_wire.errors import WireError
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from scheduler.http.conftest import Served
 
 PCM = struct.pack("<800h", *range(800))
@@ -247,3 +249,32 @@ async def test_dispatch_takes_a_wav_too(served: Served) -> None:
     await served.ask("/api/v1/dispatch", "POST", json=body)
     asked = served.port.asked[0]
     assert (asked.audio, asked.audio_format, asked.sample_rate) == (PCM, "pcm16", 22_050)
+
+
+@pytest.mark.parametrize("as_form", [False, True], ids=["body", "form"])
+async def test_uploads_are_bounded_together(served: Served, as_form: bool) -> None:
+    wav = write_wav(bytes(100_000), 16_000)
+    served.uploads.limit_bytes = 150_000
+    rest = asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield wav[:80_000]
+        await rest.wait()
+        yield wav[80_000:]
+
+    def whole() -> Any:
+        if not as_form:
+            return wav
+        form = aiohttp.FormData()
+        form.add_field("audio", wav, filename="a.wav")
+        return form
+
+    first = asyncio.ensure_future(served.ask(PATH, "POST", data=slowly()))
+    await eventually(lambda: served.uploads.held_bytes == 80_000)
+    status, told, headers = await post(served, data=whole())
+    assert (status, told["code"]) == (503, "BUFFER_FULL")
+    assert int(headers["Retry-After"]) >= 1
+    rest.set()
+    assert (await first)[0] == 200
+    assert served.uploads.held_bytes == 0
+    assert (await post(served, data=whole()))[0] == 200
