@@ -73,7 +73,7 @@ def test_the_commands_of_the_install_page_render() -> None:
         files = re.findall(r"--values (\S+)", command)
         arguments = [word for pair in sets for word in ("--set", pair)]
         arguments += [word for file in files for word in ("--values", str(chart.ROOT / file))]
-        done = chart.run("template", "lingua", str(chart.CHART), "--namespace", "lingua", *arguments)
+        done = chart.run("template", "lingua", str(chart.CHART), "--namespace", "lingua", *chart.KUBERNETES, *arguments)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
         rendered += 1
     assert rendered >= 3

@@ -75,7 +75,8 @@ def test_values_and_schema_name_the_same_things() -> None:
 @pytest.mark.parametrize("profile", ["defaults", *chart.profiles()])
 def test_strict_lint_finds_nothing(profile: str) -> None:
     values = chart.profiles().get(profile, {})
-    done = chart.run("lint", "--strict", str(chart.CHART), "--values", "-", stdin=json.dumps(values))
+    command = ("lint", "--strict", *chart.KUBERNETES, str(chart.CHART), "--values", "-")
+    done = chart.run(*command, stdin=json.dumps(values))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "[WARNING]" not in done.stdout
     assert "[ERROR]" not in done.stdout
