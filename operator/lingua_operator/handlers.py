@@ -38,7 +38,7 @@ def register_nodes(registry: kopf.OperatorRegistry, context: Context) -> None:
         if event["type"] != "DELETED":
             context.known.see(node)
             context.touched(node)
-        elif context.known.forget(node):
+        elif context.known.end(node):
             context.pods.forget(node)
             context.touched(node)
             await nodes.forget(context, node)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from lingua_state.declarations import Declaration
 
 Key = tuple[str, str]
+#: Ended resources that are remembered: far more than end while one call is answered.
+_ENDED_KEPT = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class Known:
         self._uids: dict[str, Key] = {}
         self._claims: defaultdict[str, set[Key]] = defaultdict(set)
         self._wishes: dict[str, Declaration] = {}
+        self._ended: dict[str, None] = {}
         #: Counts changes of the wishes, so that a digest over them is computed once.
         self.wishes_version = 0
 
@@ -69,6 +72,8 @@ class Known:
 
     def see(self, node: Node) -> bool:
         """Take a node in, unless a later state of it is known. True: it is new, or another one than before."""
+        if node.uid in self._ended:
+            return False
         before = self._nodes.get(node.key)
         if before and before.uid == node.uid and _version(before) >= _version(node):
             return False
@@ -78,6 +83,14 @@ class Known:
         self._uids[node.uid] = node.key
         self._claims[node.node_id].add(node.key)
         return True
+
+    def end(self, node: Node) -> bool:
+        """Let a node go of which the stream told the end: an answer to a call of ours that comes later, with the node
+        in it, does not bring it back."""
+        self._ended[node.uid] = None
+        if len(self._ended) > _ENDED_KEPT:
+            del self._ended[next(iter(self._ended))]
+        return self.forget(node)
 
     def forget(self, node: Node) -> bool:
         """Let a node go, if it is still this very resource."""
@@ -128,8 +141,9 @@ class Known:
             self.wish(node.uid, None)
 
 
-def _age(node: Node) -> tuple[bool, float, str]:
-    return node.mirrored, node.created.timestamp(), node.uid
+def _age(node: Node) -> tuple[bool, float, bool, str]:
+    """Order claims: the oldest first; of one second (times have no finer parts) the one that was declared, then by uid."""
+    return node.mirrored, node.created.timestamp(), node.status.membership_revision is None, node.uid
 
 
 def _version(node: Node) -> int:

@@ -94,7 +94,9 @@ class Fleets:
             counts = [status.get(each) for each in ("replicas", "readyReplicas", "updatedReplicas")]
             assert counts == [replicas] * 3, (status, [each.get("status") for each in self.nodes(name)])
             assert status["observedGeneration"] == found["metadata"]["generation"]
-            return bool(self.condition(name, "Ready")["reason"] == "Ready")
+            left = [each["metadata"] | {"status": each.get("status")} for each in self.nodes(name)]
+            assert self.condition(name, "Ready")["reason"] == "Ready", (status, left)
+            return True
 
         await eventually(rests, within_s=2 * SOON_S, what=f"{name} ready with {replicas}")
 

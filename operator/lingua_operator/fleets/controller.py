@@ -72,7 +72,7 @@ class Fleets:
         """Take in what the stream tells of a fleet."""
         fleet = self.roster.see(body)
         if kind == "DELETED":
-            self.roster.forget(fleet)
+            self.roster.end(fleet)
         else:
             self._at(fleet.key, _SOON_S)
 
@@ -214,7 +214,7 @@ class Fleets:
         try:
             self.roster.see(await self._context.cluster.merge(FLEETS, *fleet.key, body))
         except NotFound:
-            self.roster.forget(fleet)
+            self.roster.end(fleet)
         except Conflict:
             self.roster.see(await self._context.cluster.get(FLEETS, *fleet.key))
 
@@ -248,6 +248,7 @@ class Fleets:
         try:
             written = await self._context.cluster.patch(FLEETS, *fleet.key, [test, whole], subresource="status")
         except NotFound:
+            self.roster.end(fleet)
             return False
         except (Refused, Conflict):
             self._at(fleet.key, _SOON_S)

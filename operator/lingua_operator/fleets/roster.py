@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from lingua_state.models import Capability
 
 
+#: Ended fleets that are remembered.
+_ENDED_KEPT = 1_000
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """A fleet and the status it was last seen with."""
@@ -73,6 +77,7 @@ class Roster:
         self._known = known
         self._fleets: dict[Key, Seen] = {}
         self._nodes: defaultdict[Key, set[Key]] = defaultdict(set)
+        self._ended: dict[str, None] = {}
         self.classes = Classes(known)
 
     def __len__(self) -> int:
@@ -90,11 +95,20 @@ class Roster:
         """Take a fleet in, unless a later state of it is known."""
         body = plain(body)
         fleet = parse_fleet(body)
+        if fleet.uid in self._ended:
+            return fleet
         before = self._fleets.get(fleet.key)
         older = before and before.fleet.uid == fleet.uid and _version(before.fleet) > _version(fleet)
         if not older:
             self._fleets[fleet.key] = Seen(fleet, dict(body.get("status") or {}))
         return fleet
+
+    def end(self, fleet: Fleet) -> None:
+        """Let a fleet go that is no more; an answer that comes late does not bring it back, and with it its nodes."""
+        self._ended[fleet.uid] = None
+        if len(self._ended) > _ENDED_KEPT:
+            del self._ended[next(iter(self._ended))]
+        self.forget(fleet)
 
     def forget(self, fleet: Fleet) -> None:
         """Let a fleet go, if it is still this very resource."""
