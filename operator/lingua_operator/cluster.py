@@ -13,10 +13,9 @@ import json
 import os
 import random
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from kubernetes.aio import client, config
@@ -27,10 +26,45 @@ from kubernetes.aio.leaderelection.leaderelection import LeaderElection
 from kubernetes.aio.leaderelection.leaderelectionrecord import LeaderElectionRecord
 from kubernetes.aio.leaderelection.resourcelock.baselock import BaseLock
 
+from lingua_operator.cluster_errors import (
+    ClusterError,
+    Conflict,
+    Expired,
+    Forbidden,
+    NotFound,
+    Refused,
+    TooManyCalls,
+    Unreachable,
+    of_status,
+)
+from lingua_operator.kinds import EVENTS, FLEETS, LEASES, NAMESPACES, NODES, PODS, SECRETS, Kind
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 
     from lingua_operator.settings import KubernetesSettings, StandbySettings
+
+__all__ = [
+    "EVENTS",
+    "FLEETS",
+    "LEASES",
+    "MANAGER",
+    "NAMESPACES",
+    "NODES",
+    "PODS",
+    "SECRETS",
+    "Cluster",
+    "ClusterError",
+    "Conflict",
+    "Expired",
+    "Forbidden",
+    "Kind",
+    "NotFound",
+    "Refused",
+    "TooManyCalls",
+    "Unreachable",
+    "connect",
+]
 
 #: Who wrote a field, as ``managedFields`` shows it.
 MANAGER = "lingua-operator"
@@ -44,80 +78,6 @@ _PAGE = 500
 _LOOK_S = 0.2
 
 Body = dict[str, Any]
-
-
-class ClusterError(Exception):
-    """The API server refused a call, or could not be reached. ``status`` is HTTP's, 0: not reached."""
-
-    #: Whether the same call may go through a little later.
-    passing: ClassVar[bool] = False
-
-    def __init__(self, message: str, status: int = 0, retry_after_s: float = 0.0) -> None:
-        super().__init__(message)
-        self.status = status
-        self.retry_after_s = retry_after_s
-
-
-class Unreachable(ClusterError):
-    """The API server could not be reached in time, or is itself in trouble (5xx). The call may have had its effect."""
-
-    passing = True
-
-
-class TooManyCalls(ClusterError):
-    """The API server asks us to call less often (429)."""
-
-    passing = True
-
-
-class Forbidden(ClusterError):
-    """Our role does not allow the call, or the namespace is being deleted."""
-
-
-class NotFound(ClusterError):
-    """There is no such object, or its kind is not installed."""
-
-
-class Conflict(ClusterError):
-    """Somebody else wrote first, or the object exists already."""
-
-
-class Refused(ClusterError):
-    """The API server found the body invalid (400, 422), or a ``test`` of a JSON patch did not hold."""
-
-
-class Expired(ClusterError):
-    """A list's page is too old to be continued (410)."""
-
-
-_ERRORS: Mapping[int, type[ClusterError]] = {
-    400: Refused, 401: Forbidden, 403: Forbidden, 404: NotFound, 409: Conflict, 410: Expired, 422: Refused,
-    429: TooManyCalls,
-}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of object, as a URL and an ``apiVersion`` name it."""
-
-    group: str
-    version: str
-    kind: str
-    plural: str
-
-    @property
-    def api_version(self) -> str:
-        """Write it as objects carry it."""
-        return f"{self.group}/{self.version}" if self.group else self.version
-
-
-NODES = Kind("lingua.dev", "v1alpha1", "TranslationNode", "translationnodes")
-FLEETS = Kind("lingua.dev", "v1alpha1", "TranslationFleet", "translationfleets")
-PODS = Kind("", "v1", "Pod", "pods")
-SECRETS = Kind("", "v1", "Secret", "secrets")
-LEASES = Kind("coordination.k8s.io", "v1", "Lease", "leases")
-NAMESPACES = Kind("", "v1", "Namespace", "namespaces")
-EVENTS = Kind("", "v1", "Event", "events")
 
 
 class Cluster:
@@ -426,8 +386,7 @@ class _Part(Resource):
 
 def _own(error: ApiException) -> ClusterError:
     status = int(error.status or 0)
-    kind = _ERRORS.get(status, Unreachable if status >= 500 or status == 0 else ClusterError)
-    return kind(f"{status} {error.reason}: {_said(error)}", status, _retry_after_s(error))
+    return of_status(status)(f"{status} {error.reason}: {_said(error)}", status, _retry_after_s(error))
 
 
 def _said(error: ApiException) -> str:

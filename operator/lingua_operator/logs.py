@@ -34,6 +34,7 @@ def set_up(level: str = "INFO", stream: TextIO | None = None) -> logging.Handler
         root.removeHandler(old)
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter())
+    handler.addFilter(_is_news)
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
     for name in ("lingua_operator", "lingua_state"):
@@ -63,6 +64,11 @@ def clean(text: str, limit: int = MAX_CHARS) -> str:
     """Shorten ``text`` and escape whatever could move a cursor or fake a line."""
     short = text if len(text) <= limit else text[: limit - 1] + "…"
     return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in short)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Leave out that a deletion waits for running jobs: kopf calls that an error."""
+    return not (record.name == "kopf.objects" and "failed temporarily" in str(record.msg))
 
 
 def _template(record: logging.LogRecord) -> str:

@@ -55,7 +55,10 @@ class Resync:
         self._told_away = False
         self._failing: set[Key] = set()
         self._unsettled: dict[tuple[str, int], float] = {}
+        self._versions: frozenset[str] = frozenset()
         self._progress_s = 0.0
+        #: What the last look found wrong: what is being declared at the moment is not wrong twice.
+        self._suspects: set[tuple[str, str]] = set()
         self._wait_s, self._due_s = _HURRIED_S, 0.0
 
     async def run(self) -> None:
@@ -140,10 +143,9 @@ class Resync:
         seen = (summary.epoch, str(summary.count), summary.digest, digest)
         if seen != self._agreed and (summary.digest != digest or self._agreed[:1] != seen[:1]):
             await self._repair()
-        self._agreed = seen
+        self._agreed = () if self._suspects else seen
         if summary.live_digest != self._live_digest:
-            self._live_digest = summary.live_digest
-            await self._read_live()
+            self._live_digest = summary.live_digest if await self._read_live() else None
 
     def _digest(self) -> str:
         """Sum over what the store should hold; computed again only when that changed."""
@@ -157,12 +159,17 @@ class Resync:
         """Compare entry by entry; declare what is missing or stale, take out what nobody wishes."""
         context = self._context
         held = await self._held()
+        before, self._suspects = self._suspects, set()
         wrong: list[Node] = []
         for uid, wish in list(context.known.wishes().items()):
             entry, node = held.get(wish.node_id), context.known.by_uid(uid)
-            if node is not None and (entry is None or entry.digest != wish.digest):
-                context.metrics.repairs.labels("missing" if entry is None else "stale").inc()
-                wrong.append(node)
+            if node is None or (entry is not None and entry.digest == wish.digest):
+                continue
+            if (uid, wish.digest) not in before:
+                self._suspects.add((uid, wish.digest))
+                continue
+            context.metrics.repairs.labels("missing" if entry is None else "stale").inc()
+            wrong.append(node)
         if wrong:
             log.warning("the store lacked what is declared", extra={"count": len(wrong)})
             await statuses.settle_all(context, wrong)
@@ -198,9 +205,10 @@ class Resync:
         await declarations.withdraw(self._context.store, node_id, owner)
         self._context.dirty.update(node.key for node in self._context.known.by_node_id(node_id))
 
-    async def _read_live(self) -> None:
-        """Find whose connection changed, and only reconcile those."""
-        nodes = [node for node in self._context.known if node.deleted is None]
+    async def _read_live(self) -> bool:
+        """Find whose connection changed, and only reconcile those. False: some are not seen to yet, so look again."""
+        living = [node for node in self._context.known if node.deleted is None]
+        nodes = [node for node in living if _is_settled(node)]
         found = await declarations.live(self._context.store, [node.node_id for node in nodes])
         changed = []
         for node in nodes:
@@ -209,6 +217,7 @@ class Resync:
             if connected is None or (connected.status == "True") is not (live is not None and live.connected):
                 changed.append(node)
         await statuses.settle_all(self._context, changed)
+        return len(nodes) == len(living)
 
     async def _read_secrets(self) -> None:
         context = self._context
@@ -230,8 +239,9 @@ class Resync:
         for node in waiting:
             mark = (node.uid, node.generation)
             self._unsettled[mark] = before.get(mark, now_s)
-        if before.keys() - self._unsettled.keys():
-            self._progress_s = now_s
+        versions = frozenset(node.resource_version for node in waiting)
+        if versions != self._versions:
+            self._versions, self._progress_s = versions, now_s
         for node in waiting[:_AT_ONCE]:
             since_s = self._unsettled[node.uid, node.generation]
             if now_s - max(since_s, self._progress_s) >= _PATIENCE_S or now_s - since_s >= _LONGEST_S:

@@ -234,6 +234,10 @@ class Nodes:
         """Wait until it is gone."""
         await eventually(lambda: not self.get(name), within_s=SOON_S, what=f"{name} gone")
 
+    async def told(self, name: str, *reasons: str) -> None:
+        """Wait until events beside one have these reasons; they are posted after the status."""
+        await eventually(lambda: set(reasons) <= set(self.events(name)), within_s=SOON_S, what=f"{name} told {reasons}")
+
     def events(self, name: str) -> list[str]:
         """List the reasons of the events beside one."""
         found = self.api.get(path("events", self.namespace, group="v1")).expect()["items"]

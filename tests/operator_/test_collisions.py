@@ -28,7 +28,7 @@ async def test_the_older_resource_holds_the_id_and_the_other_names_it(nodes: Nod
     assert declared is not None
     assert declared.weight == 11
     assert nodes.condition("older", "Registered")["reason"] == "Declared"
-    assert "NodeIdTaken" in nodes.events("younger")
+    await nodes.told("younger", "NodeIdTaken")
 
 
 async def test_the_younger_one_takes_over_when_the_older_is_gone(nodes: Nodes, store: Store) -> None:
