@@ -65,10 +65,9 @@ async def test_waiting_jobs_are_asked_of_the_fleet_that_can_take_most_of_them(
     await fleets.until_ready("both", 1)
     await fleets.until_ready("es", 1)
     await eventually(lambda: demand(operator, fleets, "both").get("capacity") == 2, within_s=SOON_S)
-    for number in range(9):
-        pair = Pair("en", "de" if number < 5 else "es")
-        answer = await dispatch.dispatch(store, want(pair=pair, wait_ms=600_000))
-    assert isinstance(answer, Waiting)
+    pairs = [Pair("en", "de" if number < 5 else "es") for number in range(9)]
+    answers = [await dispatch.dispatch(store, want(pair=pair, wait_ms=600_000)) for pair in pairs]
+    assert isinstance(answers[-1], Waiting)
 
     def asked() -> bool:
         both, es = demand(operator, fleets, "both"), demand(operator, fleets, "es")

@@ -9,6 +9,7 @@ import pytest
 
 from kit import operators
 from kit.eventually import eventually
+from kit.kube.api import path
 from kit.operator_fleets import NODE, Fleets, processes
 from kit.operators import SOON_S
 from lingua_state import declarations, dispatch, jobs, sessions
@@ -252,7 +253,7 @@ async def test_a_node_that_a_person_deletes_is_made_again(fleets: Fleets) -> Non
     fleets.create("es", 2)
     await fleets.until_ready("es", 2)
     victim = fleets.nodes("es")[0]["metadata"]
-    fleets.api.delete(operators.path("translationnodes", fleets.namespace, victim["name"])).expect()
+    fleets.api.delete(path("translationnodes", fleets.namespace, victim["name"])).expect()
     await eventually(
         lambda: victim["uid"] not in {each["metadata"]["uid"] for each in fleets.nodes("es")}, within_s=SOON_S
     )

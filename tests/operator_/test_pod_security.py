@@ -28,7 +28,8 @@ def context(**fields: Any) -> Body:
 
 
 def pod(**fields: Any) -> Body:
-    return merged(PLAIN, {"spec": fields})
+    made: Body = merged(PLAIN, {"spec": fields})
+    return made
 
 
 def container(**fields: Any) -> Body:

@@ -256,7 +256,10 @@ def test_the_trouble_of_a_pod_is_told(status: dict[str, Any], reason: str, told:
 
 
 def test_the_owner_of_a_pod_is_its_controller_and_a_translation_node() -> None:
-    owners = [{"kind": "Job", "uid": "j", "controller": True}, {"kind": "TranslationNode", "uid": "u1"}]
+    owners: list[dict[str, Any]] = [
+        {"kind": "Job", "uid": "j", "controller": True},
+        {"kind": "TranslationNode", "uid": "u1"},
+    ]
     assert parse_pod(body({}, ownerReferences=owners)).owner_uid == ""
     owners[1]["controller"] = True
     assert parse_pod(body({}, ownerReferences=owners)).owner_uid == "u1"
