@@ -8,11 +8,10 @@ from lingua_scheduler.clock import now_ms, unix_ms
 from lingua_scheduler.sessions.journal import Journal
 from lingua_scheduler.sessions.outbox import Outbox, OutboxRules, Outgoing
 from lingua_scheduler.sessions.resuming import Entry, Mark, Start, retold
-from lingua_scheduler.sessions.speech import Speech, speech_of
-from lingua_scheduler.verdicts import stage_ms
+from lingua_scheduler.sessions.speech import speech_of
+from lingua_scheduler.sessions.told_fields import detected_language, result_fields, ui_fields
 from lingua_wire import codec, frames
 from lingua_wire.codes import CODES, ErrorCode
-from lingua_wire.ids import is_language
 from lingua_wire.session_messages import (
     AsrPartial,
     AudioAck,
@@ -24,8 +23,6 @@ from lingua_wire.session_messages import (
     MissingReason,
     MissingResult,
     SkipReason,
-    TranslationResult,
-    UiEvent,
     UiEventName,
     UiStatus,
     UtteranceFailed,
@@ -56,7 +53,6 @@ _MISSING: Final = {
     ErrorCode.WS_DISCONNECTED: MissingReason.NODE_LOST,
     ErrorCode.JOB_CANCELLED: MissingReason.CANCELLED,
 }
-_QUALITY: Final = ("asr_quality_level", "reason_codes", "quality_score", "rerun_count", "segments_meta")
 
 
 BEGINNING: Final = Start()
@@ -191,8 +187,8 @@ class Teller:
     def result(self, spoken: Spoken, result: JobResult, frame: bytes | None) -> None:
         """Tell a result, with its speech."""
         speech = speech_of(result, frame, bare=self._profile.bare_speech, as_bytes=self._profile.binary_audio)
-        source, target = spoken.terms.languages.direction(_detected(result))
-        fields = self._result_fields(spoken, result, speech, source, target)
+        source, target = spoken.terms.languages.direction(detected_language(result))
+        fields = result_fields(self.session_id, spoken, result, speech, source, target)
         if source and spoken.terms.languages.pair.source != source:
             self._language(spoken, source)
         self._metrics.delivered.of("text").inc()
@@ -249,12 +245,19 @@ class Teller:
 
     def ui_of(self, job_id: str, index: int, event: UiEventName, trace_id: str, elapsed_ms: int = 0) -> None:
         """Tell where something is that may not be an utterance yet."""
-        self._put(Outgoing((codec.encode_text(self._ui_fields(job_id, index, event, trace_id, elapsed_ms)),)))
+        self._put(
+            Outgoing((codec.encode_text(ui_fields(self.session_id, job_id, index, event, trace_id, elapsed_ms)),))
+        )
 
     def fault(self, code: ErrorCode, spoken: Spoken) -> None:
         """Tell of a fault that passes, without an alert."""
-        fields = self._ui_fields(
-            spoken.job_id, spoken.index, UiEventName.ERROR, spoken.terms.trace_id, now_ms() - spoken.cut_ms
+        fields = ui_fields(
+            self.session_id,
+            spoken.job_id,
+            spoken.index,
+            UiEventName.ERROR,
+            spoken.terms.trace_id,
+            now_ms() - spoken.cut_ms,
         )
         fields |= {"status": UiStatus.ERROR, "error_code": code.value, "hint": CODES[code].title}
         self._put(Outgoing((codec.encode_text(fields),)))
@@ -298,35 +301,6 @@ class Teller:
                 )
             )
 
-    def _result_fields(
-        self, spoken: Spoken, result: JobResult, speech: Speech, source: str | None, target: str | None
-    ) -> dict[str, Any]:
-        fields: dict[str, Any] = {
-            "type": TranslationResult.type,
-            "session_id": self.session_id,
-            "utterance_index": spoken.index,
-            "job_id": spoken.job_id,
-            "text_asr": result.text_asr or "",
-            "text_translated": result.text_translated or "",
-            "tts_format": speech.audio_format,
-            "trace_id": spoken.terms.trace_id,
-            "group_id": spoken.turn_id,
-            "part_index": spoken.part_index,
-            "service_timings": stage_ms(result),
-            "scheduler_sent_at_ms": unix_ms(),
-            "extra": {**(result.extra or {}), "node_id": spoken.node_id},
-        }
-        fields |= {name: value for name in _QUALITY if (value := getattr(result, name)) is not None}
-        if source:
-            fields["src_lang"] = source
-        if target:
-            fields["tgt_lang"] = target
-        if not speech.empty:
-            fields["tts_sample_rate"] = speech.sample_rate
-        if spoken.client_id:
-            fields["client_utterance_id"] = spoken.client_id
-        return fields
-
     def _language(self, spoken: Spoken, language: str) -> None:
         self.send(
             LanguageDetected.model_construct(
@@ -336,18 +310,6 @@ class Teller:
                 trace_id=spoken.terms.trace_id,
             )
         )
-
-    def _ui_fields(self, job_id: str, index: int, event: UiEventName, trace_id: str, elapsed_ms: int) -> dict[str, Any]:
-        return {
-            "type": UiEvent.type,
-            "trace_id": trace_id,
-            "session_id": self.session_id,
-            "job_id": job_id,
-            "utterance_index": index,
-            "event": event.value,
-            "elapsed_ms": elapsed_ms,
-            "status": UiStatus.OK.value,
-        }
 
     def _keep(self, message: Message, final_of: int | None = None) -> None:
         """Tell what must reach the client."""
@@ -393,8 +355,3 @@ class Teller:
         for kind, count in zip(("partial", "speech"), self._outbox.left_out(), strict=True):
             if count:
                 self._metrics.outbox_dropped.of(kind).inc(count)
-
-
-def _detected(result: JobResult) -> str | None:
-    found = (result.extra or {}).get("detected_language")
-    return found if isinstance(found, str) and is_language(found) else None

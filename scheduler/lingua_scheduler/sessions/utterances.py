@@ -15,6 +15,7 @@ from lingua_scheduler.sessions.plan import Place, plan
 from lingua_scheduler.sessions.receipts import Receipts
 from lingua_scheduler.sessions.resuming import Mark
 from lingua_scheduler.sessions.spoken import Pending, Sound, Spoken, spoken_of
+from lingua_scheduler.sessions.spoken_job import SpokenJob
 from lingua_scheduler.verdicts import has_text, is_quiet
 from lingua_scheduler.work import Done, Failed
 from lingua_state.ids import new_job_id
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from lingua_scheduler.sessions.resuming import Start
     from lingua_scheduler.sessions.teller import Teller
     from lingua_scheduler.sessions.terms import Terms
-    from lingua_scheduler.work import JobView, Outcome
+    from lingua_scheduler.work import Outcome
     from lingua_wire.node_messages import NodeAsrPartial
 
 log = logging.getLogger(__name__)
@@ -399,43 +400,3 @@ class Utterances:
         if outcome.speech or (outcome.result and outcome.result.tts_audio):
             pair = spoken.terms.languages.pair
             metrics.first_sound_seconds(pair.source, pair.target).observe(seconds)
-
-
-class SpokenJob:
-    """What the dispatcher tells about the job of one utterance."""
-
-    __slots__ = ("_spoken", "_teller", "_utterances")
-
-    def __init__(self, utterances: Utterances, spoken: Spoken, teller: Teller) -> None:
-        self._utterances = utterances
-        self._spoken = spoken
-        self._teller = teller
-
-    def job_waiting(self, job: JobView) -> None:
-        """Wait too: the client need not know."""
-
-    def job_assigned(self, job: JobView) -> None:
-        """Tell that a node was found."""
-        del job
-        self._teller.ui(self._spoken, UiEventName.DISPATCHED)
-
-    def job_accepted(self, job: JobView, *, released: bool) -> None:
-        """Tell that the node has it."""
-        del job
-        self._utterances.job_accepted(self._spoken, released=released)
-
-    def job_partial(self, job: JobView, partial: NodeAsrPartial) -> None:
-        """Tell what was heard so far, where partials are wanted."""
-        del job
-        if self._spoken.terms.partial_ms:
-            self._utterances.job_partial(self._spoken, partial)
-
-    def job_lost(self, job: JobView) -> None:
-        """Note that another attempt begins."""
-        del job
-        self._utterances.job_lost(self._spoken)
-
-    def job_ended(self, job: JobView, outcome: Outcome) -> None:
-        """Hand the outcome over."""
-        del job
-        self._utterances.job_ended(self._spoken, outcome)
