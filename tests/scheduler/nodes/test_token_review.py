@@ -6,6 +6,8 @@ import asyncio
 import json
 import logging
 import ssl
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -198,3 +200,8 @@ async def test_without_an_api_server_the_scheduler_does_not_start(
     monkeypatch.setenv("KUBECONFIG", str(broken))
     with pytest.raises(AuthSettingsError, match="no API server to ask"):
         await TokenReviews.open()
+
+
+def test_a_scheduler_that_reviews_no_tokens_does_not_load_the_client_of_kubernetes() -> None:
+    code = "import sys, lingua_scheduler.app; sys.exit(any(name.startswith('kubernetes') for name in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
