@@ -139,8 +139,8 @@ async def _another_is_ready(kube: Kube, before: set[str]) -> bool:
 async def _flush(kube: Kube) -> None:
     """Empty the store from a scheduler's pod, which has a client and the address."""
     program = (
-        "import os, redis; print(redis.Redis.from_url(os.environ['LINGUA_REDIS_URL'])"
-        ".execute_command('FLUSHALL', 'SYNC'))"
+        "import os, redis; url = open(os.environ['LINGUA_REDIS_URL_FILE']).read().strip();"
+        "print(redis.Redis.from_url(url).execute_command('FLUSHALL', 'SYNC'))"
     )
     assert "True" in await kube.ctl("exec", "deploy/lingua-scheduler", "--", "python", "-c", program)
 
