@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 #: Audio that may be on its way beyond what the service has confirmed to hold.
 _WINDOW_SAMPLES: Final = 8 * SAMPLE_RATE
-#: What fits into one frame (8 s); a longer utterance goes as base64.
+#: What fits into one frame (8 s); a longer utterance goes in several.
 _FRAME_PCM_BYTES: Final = FRAME_BYTES - frames.HEADER_BYTES
 #: Sending times are kept for this many chunks, enough for the longest utterance and its result.
 _KEPT_TIMES: Final = 2000
@@ -186,7 +186,7 @@ class Outgoing:
         )
 
     def _whole(self, failed: wire.UtteranceFailed, pcm: bytes, utterance_index: int) -> list[Message | bytes]:
-        framed = self._binary and len(pcm) <= _FRAME_PCM_BYTES
+        framed = self._binary
         message = wire.Utterance(
             **self._init.model_dump(include=_LANGUAGES),
             session_id=self._session_id,
@@ -201,8 +201,7 @@ class Outgoing:
         )
         if not framed:
             return [message]
-        kind, samples = frames.Kind.CLIENT_UTTERANCE, len(pcm) // 2
-        return [message, frames.pack(kind, pcm, index=utterance_index, samples=samples, last=True)]
+        return [message, *_frames_of(pcm, utterance_index)]
 
     async def _put(self, *sent: Message | bytes) -> None:
         """Send, if there is a connection. One that breaks is the reader's to notice: what is in the ring goes again."""
@@ -239,6 +238,17 @@ class Outgoing:
     def _next_seq(self) -> int:
         self._seq += 1
         return self._seq - 1
+
+
+def _frames_of(pcm: bytes, utterance_index: int) -> list[bytes]:
+    """Pack a whole utterance; the last frame says that it is the last."""
+    kind, size = frames.Kind.CLIENT_UTTERANCE, _FRAME_PCM_BYTES
+    parts = [pcm[start : start + size] for start in range(0, len(pcm), size)] or [b""]
+    end = len(parts) - 1
+    return [
+        frames.pack(kind, part, index=utterance_index, seq=number, samples=len(part) // 2, last=number == end)
+        for number, part in enumerate(parts)
+    ]
 
 
 class Progress:

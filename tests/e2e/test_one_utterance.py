@@ -35,3 +35,14 @@ async def test_what_was_spoken_comes_back_translated(
         assert result["extra"]["node_id"] == node.node_id
         assert await client.close() == 1000
         assert client.events[-1]["type"] == "session_close_ack"
+
+
+async def test_a_whole_utterance_longer_than_one_frame_arrives_whole(two: Cluster, pair: tuple[str, str]) -> None:
+    audio = b"".join(utterance() for _ in range(40))
+    assert len(audio) > 256 * 1024
+    async with Node(two.urls[1], pair[:1], pair[1:]) as node, Client(two.urls[0]) as client:
+        await client.open(*pair)
+        await client.whole(0, audio, *pair)
+        await client.proven(0, audio)
+        assert node.jobs[0].audio == audio
+        assert not client.all("error")

@@ -154,7 +154,11 @@ class Client:
         }
         if self._binary:
             await self.send(message | {"audio_follows": True} | changes)
-            await self.send_raw(frames.pack(frames.Kind.CLIENT_UTTERANCE, audio, index=index, last=True))
+            size = 200_000
+            for at in range(0, max(1, len(audio)), size):
+                last = at + size >= len(audio)
+                part = audio[at : at + size]
+                await self.send_raw(frames.pack(frames.Kind.CLIENT_UTTERANCE, part, index=index, last=last))
         else:
             await self.send(message | {"audio": base64.b64encode(audio).decode()} | changes)
 

@@ -12,6 +12,7 @@ import random
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from lingua_scheduler.clock import now_ms, unix_ms
+from lingua_scheduler.sessions.announced import Announced
 from lingua_scheduler.sessions.cuts import Cut, Finalized, Reason
 from lingua_scheduler.sessions.ear import Ear, unpack_whole, wrong_rate
 from lingua_scheduler.sessions.flow import READ_ON, Idle, IdleWatch
@@ -48,8 +49,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Whole utterances whose audio is announced but not here yet, and those remembered to know a repeat.
-_ANNOUNCED: Final = 8
+#: Whole utterances that are remembered, to know a repeat.
 _REMEMBERED: Final = 256
 #: A client counts its whole utterances itself; the numbers after its own must stay whole numbers for every reader.
 _LAST_INDEX: Final = 2**52
@@ -103,7 +103,7 @@ class Session:
         self._idle = IdleWatch(now, settings.session.idle_warn_ms, settings.session.idle_close_ms)
         self._next_index = terms.profile.first_index(unix_ms()) if start.index is None else start.index
         self._whole: dict[int, int] = {}
-        self._announced: dict[int, Utterance] = {}
+        self._announced = Announced(settings.http.json_audio_bytes)
         self._full_told_ms = 0
         self._received_bytes = 0
         self._watched = False
@@ -277,10 +277,10 @@ class Session:
         if frame.kind is frames.Kind.CLIENT_AUDIO:
             return self._take_audio(frame.seq, frame.audio, final=frame.last, client_id=None)
         if frame.kind is frames.Kind.CLIENT_UTTERANCE:
-            announced = self._announced.pop(frame.index, None)
-            if announced is None:
-                raise WireError(ErrorCode.OUT_OF_STATE, "no utterance of this index was announced")
-            self._take_whole(announced, bytes(frame.audio))
+            self._idle.heard(now_ms())
+            whole = self._announced.take(frame)
+            if whole is not None:
+                self._take_whole(*whole)
             return self._pace(0, now_ms())
         raise WireError(
             ErrorCode.INVALID_MESSAGE, "a client sends frames of audio only", close=CloseCode.WRONG_FRAME_KIND
@@ -357,9 +357,7 @@ class Session:
     def _take_utterance(self, message: Utterance) -> None:
         self._idle.heard(now_ms())
         if message.audio_follows and message.audio is None:
-            if len(self._announced) >= _ANNOUNCED:
-                raise WireError(ErrorCode.OUT_OF_STATE, "too many utterances are announced without their audio")
-            self._announced[message.utterance_index] = message
+            self._announced.add(message)
             return
         if message.audio is None:
             raise WireError(ErrorCode.INVALID_MESSAGE, "utterance.audio: is missing")

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from lingua_scheduler.clock import now_ms
 from lingua_scheduler.expiry import Expiry
 from lingua_scheduler.handle import HANDLE
 from lingua_scheduler.lingering import LingeringSocket
 from lingua_scheduler.pump import Pump
 from lingua_scheduler.sessions.opening import Opening
+from lingua_scheduler.sessions.pace_bytes import BytePace
 from lingua_scheduler.sessions.terms import terms_of
 from lingua_wire import codec
 from lingua_wire.catalogue import Direction
@@ -83,6 +85,8 @@ class ClientConnection:
         self._identity = identity
         self._asker = scheduler.pairing.asker(request, identity)
         self._pump = Pump(socket, request.transport, self._take)
+        flow = scheduler.settings.flow
+        self._bytes = BytePace(flow.rate_bytes, flow.burst_bytes, now_ms())
         self._session: Session | None = None
         self._opening = True
         self._closing: asyncio.Task[None] | None = None
@@ -167,6 +171,7 @@ class ClientConnection:
                     raise
                 self._session.teller.error(error.code, error.message)
                 pause_ms = self._session.refused()
+            pause_ms = max(pause_ms, self._bytes.take(_size_of(packet), now_ms()))
             if pause_ms:
                 await asyncio.sleep(pause_ms / 1000)
 
@@ -278,6 +283,10 @@ class ClientConnection:
     @property
     def _name(self) -> str:
         return self._session.session_id if self._session is not None else ""
+
+
+def _size_of(packet: WSMessage) -> int:
+    return len(packet.data) if isinstance(packet.data, bytes | str) else 0
 
 
 def _init_of(message: Message) -> SessionInit:
