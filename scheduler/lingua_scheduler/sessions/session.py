@@ -17,8 +17,9 @@ from lingua_scheduler.sessions.cuts import Cut, Finalized, Reason
 from lingua_scheduler.sessions.ear import Ear, unpack_whole, wrong_rate
 from lingua_scheduler.sessions.flow import READ_ON, Idle, IdleWatch
 from lingua_scheduler.sessions.handover import Handed
+from lingua_scheduler.sessions.spoken import Sound
 from lingua_scheduler.sessions.teller import BEGINNING, Line
-from lingua_scheduler.sessions.utterances import Sound, Utterances
+from lingua_scheduler.sessions.utterances import Utterances
 from lingua_wire import frames
 from lingua_wire.audio import decode_base64
 from lingua_wire.codes import CloseCode, ErrorCode
