@@ -142,7 +142,7 @@ class Known:
 
 
 def _age(node: Node) -> tuple[bool, float, bool, str]:
-    """Order claims: the oldest first; of the same second (times are no finer) the one that was declared, then by uid."""
+    """Order claims: the oldest first; of the same second (times are no finer) the declared one, then by uid."""
     return node.mirrored, node.created.timestamp(), node.status.membership_revision is None, node.uid
 
 
