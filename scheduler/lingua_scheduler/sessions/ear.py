@@ -82,6 +82,8 @@ class Ear:
         :raises WireError: it is not audio of the session's format, or there is no room (BUFFER_FULL).
         """
         position = self._seq.accept(seq)
+        if position is None and self._is_other(payload):
+            position = self._seq.uncounted()
         if position is None:
             return _NOTHING
         cuts = self._append(payload, now_ms, position) if payload else _NOTHING
@@ -89,6 +91,10 @@ class Ear:
             return cuts
         self._seq.ended(seq)
         return cuts + self.cutter.finish(now_ms, client_id)
+
+    def _is_other(self, payload: Chunk) -> bool:
+        """Tell whether a chunk that is numbered as the one before is another one. Those with extensions do count."""
+        return self._echo is not None and not (payload and self._echo.is_last(payload))
 
     def _append(self, payload: Chunk, now_ms: int, position: int) -> tuple[Cut, ...]:
         if self._echo is not None and self._echo.is_echo(payload):

@@ -14,8 +14,9 @@ COMMON_RATES: Final = (22_050, 24_000, 32_000, 44_100, 48_000)
 MIN_RATIO: Final = 2.2
 TOLERANCE: Final = 0.025
 WINDOW_MS: Final = 1_500
-#: So many windows in a row must agree.
-WINDOWS: Final = 2
+#: So many windows in a row must agree: who sends a dozen seconds at once, at whatever pace, is not suspected. A client
+#: that goes on faster than allowed is paused soon after, and then its pace says nothing.
+WINDOWS: Final = 3
 
 
 class PaceWatch:

@@ -14,16 +14,18 @@ class SeqWindow:
     """Turn each ``seq`` into a position that only grows over restarts of the counter, and find repeats.
 
     A counter starts anywhere. One that falls back by more than the window has been started again; so has one that is at
-    its beginning after the end of an utterance, since some clients count anew in each.
+    its beginning after the end of an utterance, since some clients count anew in each. Some do not count at all: of
+    those that never named another number, :meth:`uncounted` tells.
     """
 
-    __slots__ = ("_ended_seq", "_high_position", "_high_seq", "_seen", "late", "repeats")
+    __slots__ = ("_counts", "_ended_seq", "_high_position", "_high_seq", "_seen", "late", "repeats")
 
     def __init__(self) -> None:
         self._high_seq = -1
         self._high_position = -1
         self._seen = 0
         self._ended_seq = -1
+        self._counts = False
         self.repeats = 0
         self.late = 0
 
@@ -46,13 +48,23 @@ class SeqWindow:
             return self._advance(seq, ahead)
         return self._look_back(-ahead)
 
+    def uncounted(self) -> int | None:
+        """Give the position of a chunk that came as a repeat and is none; None: the client does count."""
+        if self._counts:
+            return None
+        self.repeats -= 1
+        self._high_position += 1
+        return self._high_position
+
     def _begin(self, seq: int) -> int:
+        self._counts = self._counts or self._high_seq not in (-1, seq)
         self._high_seq = seq
         self._high_position += 1
         self._seen = 1
         return self._high_position
 
     def _advance(self, seq: int, ahead: int) -> int:
+        self._counts = True
         self._seen = (self._seen << ahead | 1) & ((1 << WINDOW) - 1) if ahead < WINDOW else 1
         self._high_seq = seq
         self._high_position += ahead
@@ -63,6 +75,7 @@ class SeqWindow:
         if self._seen & bit:
             self.repeats += 1
             return None
+        self._counts = True
         self._seen |= bit
         self.late += 1
         return self._high_position - behind
@@ -80,6 +93,10 @@ class EchoFilter:
     def __init__(self) -> None:
         self._last: bytes = b""
         self.echoes = 0
+
+    def is_last(self, payload: bytes | memoryview) -> bool:
+        """Tell whether ``payload`` is that of the chunk before."""
+        return self._last == payload
 
     def is_echo(self, payload: bytes | memoryview) -> bool:
         """Tell whether ``payload`` repeats the chunk before."""

@@ -145,6 +145,17 @@ async def test_a_repeated_chunk_is_taken_once(scheduler: str, sentence: list[byt
         assert (await node.job())["audio"] == b"".join(sentence)
 
 
+async def test_a_client_that_numbers_every_chunk_zero_is_heard_whole(scheduler: str, sentence: list[bytes]) -> None:
+    async with AgentNode(scheduler, lambda job: [result(job)]) as node, Page(scheduler) as page:
+        await page.open()
+        for chunk in sentence:
+            await page.chunk(chunk, seq=0)
+        await page.final(seq=0)
+        job = await node.job()
+        assert job["audio"] == b"".join(sentence)
+        await page.event("translation_result")
+
+
 async def test_twice_real_time_without_end_is_neither_slowed_nor_scolded(scheduler: str, quiet: bytes) -> None:
     # After its second "start" a page encodes and sends each chunk twice. Past the burst of five seconds it must still
     # be read as fast as it sends: a heartbeat behind the audio is answered at once.

@@ -136,6 +136,11 @@ def test_the_suspicion_comes_before_the_rate_limit_hides_the_pace() -> None:
     assert at_ms < 6_600
 
 
+@pytest.mark.parametrize("ratio", [2.75625, 3.0])
+def test_a_dozen_seconds_sent_at_that_pace_are_a_burst_and_not_suspected(ratio: float) -> None:
+    assert watch(ratio, seconds=12 / ratio) == []
+
+
 @pytest.mark.parametrize("ratio", [0.5, 1.0, 1.5, 2.0, 2.03, 2.3, 2.5, 4.0, 10.0])
 def test_other_paces_are_not_suspected(ratio: float) -> None:
     assert watch(ratio) == []

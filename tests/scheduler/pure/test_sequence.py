@@ -105,3 +105,15 @@ def test_turn_ids_are_random_and_fit_into_keys() -> None:
     ids = {new_turn_id() for _ in range(100)}
     assert len(ids) == 100
     assert all(is_id(turn_id) for turn_id in ids)
+
+
+def test_chunks_of_a_client_that_does_not_count_keep_the_order_in_which_they_came() -> None:
+    window = SeqWindow()
+    assert window.accept(0) == 0
+    for position in range(1, 50):
+        assert window.accept(0) is None
+        assert window.uncounted() == position
+    assert window.repeats == 0
+    assert window.accept(1) == 50
+    assert window.accept(1) is None
+    assert window.uncounted() is None, "it counts after all"
