@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 #: The only fields a line may carry beside time, level, logger and event.
 ALLOWED_FIELDS = frozenset(
     {
-        "session_id", "job_id", "node_id", "instance_id", "peer", "peer_id", "attempt_id", "utterance_index", "turn_id",
-        "pool_id", "trace_id", "tenant", "generation", "incarnation", "epoch",
+        "session_id", "job_id", "node_id", "instance_id", "peer", "peer_id", "through", "attempt_id", "utterance_index",
+        "turn_id", "pool_id", "trace_id", "tenant", "generation", "incarnation", "epoch",
         "code", "close_code", "http_status", "reason", "outcome", "status", "command", "finding", "setting",
         "source", "target", "profile", "platform", "version", "route", "method", "script", "affinity", "moved_from",
         "address", "port", "pid", "signal", "side", "kind", "message_type", "field",
