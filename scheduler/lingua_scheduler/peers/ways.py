@@ -21,7 +21,6 @@ from lingua_wire.codes import CloseCode
 from lingua_wire.errors import WireError
 
 if TYPE_CHECKING:
-
     from aiohttp import ClientWebSocketResponse
 
     from lingua_scheduler.settings import PeerSettings
