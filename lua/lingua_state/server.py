@@ -143,12 +143,12 @@ def _replicas(info: Mapping[str, str], wanted: int) -> Iterator[Finding]:
             f"{connected} replicas are connected and {wanted} must have each job, so none is taken",
             "Bring the replica back, or add one",
         )
-    elif connected > wanted:
+    elif connected == wanted:
         yield Finding(
             "warning",
-            "more_replicas",
-            f"There are {connected} replicas, and {wanted} must have a job: one that has not may become the primary",
-            f"Set LINGUA_REDIS_REPLICAS to {connected}",
+            "no_spare_replica",
+            "After a failover nothing is taken until the old primary is back as a replica, 10 s or more",
+            "Add a replica",
         )
 
 

@@ -136,7 +136,7 @@ class Rig:
 @asynccontextmanager
 async def rig(
     directory: Path, seed: int, *, schedulers: int = 2, nodes: int = 4, delay_ms: int = 100,
-    store: SentinelStore | None = None, **settings: object,
+    store: StoreProcess | SentinelStore | None = None, **settings: object,
 ) -> AsyncIterator[Rig]:  # fmt: skip
     """Run a store (unless one is given), ``schedulers`` and ``nodes``; ``settings`` are the schedulers'
     (``job_wait_ms=5000``)."""

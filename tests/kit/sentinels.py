@@ -162,7 +162,7 @@ class SentinelStore:
 
 
 @contextmanager
-def sentinel_store(directory: Path, *, replicas: int = 1, down_after_ms: int = 2_000) -> Iterator[SentinelStore]:
+def sentinel_store(directory: Path, *, replicas: int = 2, down_after_ms: int = 2_000) -> Iterator[SentinelStore]:
     """Run one, in a network of its own; all of it is well when the block begins."""
     with own_network():
         store = SentinelStore(directory, replicas, down_after_ms)

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 class StoreProcess:
     """One Valkey on one port for the whole test, whatever happens to its process. ``restarts`` counts them."""
 
-    def __init__(self, directory: Path, *options: str) -> None:
+    def __init__(self, directory: Path, *options: str, program: Path | None = None) -> None:
         self.directory = directory
+        self._program = program or valkey_server()
         self.restarts = 0
         self._options = ("--enable-debug-command", "local", *options)
         self._port = free_port()
@@ -87,13 +88,13 @@ class StoreProcess:
         return gone
 
     def _start(self) -> EmbeddedServer:
-        return start(self.directory, port=self._port, program=valkey_server(), options=self._options)
+        return start(self.directory, port=self._port, program=self._program, options=self._options)
 
 
 @contextmanager
-def store_process(directory: Path, *options: str) -> Iterator[StoreProcess]:
+def store_process(directory: Path, *options: str, program: Path | None = None) -> Iterator[StoreProcess]:
     """Run one."""
-    store = StoreProcess(directory, *options)
+    store = StoreProcess(directory, *options, program=program)
     try:
         yield store
     finally:
