@@ -120,6 +120,8 @@ def test_without_surge_as_many_leave_as_may_be_away() -> None:
 def test_old_nodes_that_are_away_for_a_moment_do_not_all_go() -> None:
     members = [member(name, OLD, ready=False) for name in "abcd"]
     assert len(plan_of(fleet(replicas=4, surge=1, unavailable=1), members).of(Retire)) == 1
+    unready = [*members, member("n", NEW, ready=False)]
+    assert len(plan_of(fleet(replicas=4, surge=1, unavailable=1), unready).of(Retire)) == 1
 
 
 def test_a_node_that_leaves_for_an_update_does_not_come_back_in_the_next_round() -> None:
