@@ -81,6 +81,7 @@ class Conversation:
     def __init__(self, service: Service, socket: web.WebSocketResponse) -> None:
         self.service, self.socket, self.does = service, socket, service.behaviour
         self.pending = bytearray()
+        self.parts = bytearray()
         self.index = 0
         self.start = 0
         self.total = 0
@@ -131,8 +132,10 @@ class Conversation:
         if kind == CLIENT_AUDIO:
             await self.on_audio(data[HEADER.size :])
         elif kind == CLIENT_UTTERANCE:
-            assert flags & 1
-            await self.whole(index, data[HEADER.size :])
+            self.parts += data[HEADER.size :]
+            if flags & 1:
+                pcm, self.parts = bytes(self.parts), bytearray()
+                await self.whole(index, pcm)
 
     async def on_audio(self, pcm: bytes) -> None:
         self.pending += pcm

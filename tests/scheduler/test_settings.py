@@ -59,7 +59,7 @@ def test_every_field_says_its_unit_or_what_it_is() -> None:
     plain = {"rate", "base_rate", "limit", "jobs", "kept", "attempts", "capacity", "port", "internal_port"}
     plain |= {"connections_per_address", "outbox_events", "queue_messages", "forwarded_hops", "pairing_tries"}
     plain |= {"classes", "new_classes", "changes"}
-    plain |= {"moves_per_s", "close_batch", "per_minute", "above_mean", "at_least"}
+    plain |= {"moves_per_s", "close_batch", "per_minute", "above_mean", "at_least", "replicas"}
     numbers = [
         name
         for _, name, model in FIELDS

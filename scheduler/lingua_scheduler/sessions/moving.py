@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from lingua_scheduler.sessions import handover
+from lingua_scheduler.sessions.handing import hand_over
 from lingua_scheduler.sessions.handover import Handed
 from lingua_wire.errors import WireError
 
@@ -60,12 +61,12 @@ class Moving:
     def adopted(self, session: Session) -> None:
         """Give a session that is here now the outcomes that came before it was."""
         for settled in self._early.pop((session.session_id, session.generation), ()):
-            session.settled_elsewhere(settled)
+            session.utterances.settled_elsewhere(settled)
 
     def give_up(self) -> None:
         """Let the instances that wait for outcomes know that none come any more."""
         for session in list(self._leaving.values()):
-            session.give_up()
+            session.utterances.give_up()
 
     def on_word(self, word: SessionWord) -> None:
         """Take what another instance says about a session; what can't be read changes nothing."""
@@ -81,13 +82,13 @@ class Moving:
 
     def helpers(self) -> set[str]:
         """Name the instances from which outcomes are awaited."""
-        return {name for session in self._hub.all() for name in session.helpers}
+        return {name for session in self._hub.all() for name in session.utterances.helpers}
 
     def gone(self, instance_ids: Collection[str]) -> None:
         """Take note of instances that are gone: what was under way there is lost."""
         for session in self._hub.all():
-            if not session.helpers.isdisjoint(instance_ids):
-                session.lost_with(instance_ids)
+            if not session.utterances.helpers.isdisjoint(instance_ids):
+                session.utterances.lost_with(instance_ids)
 
     def _let_go(self, word: SessionWord) -> None:
         session = self._hub.find(word.session_id)
@@ -97,13 +98,13 @@ class Moving:
 
         def forward(settled: Settled) -> None:
             self._tell(word.sender, handover.settled_word(word.session_id, word.generation, me, settled))
-            if not session.under_way:
+            if not session.utterances.open:
                 self._leaving.pop(word.session_id, None)
 
         me = self._carrier.instance_id
-        handed = session.hand_over(int(word.head["last_seq"]), forward)
+        handed = hand_over(session, int(word.head["last_seq"]), forward)
         self._hub.let_go(session)
-        if session.under_way:
+        if session.utterances.open:
             self._leaving[word.session_id] = session
         self._answer(word, handed)
         log.info("session handed over", extra={"session_id": word.session_id, "peer": word.sender})
@@ -124,7 +125,7 @@ class Moving:
         if early is not None:
             early.append(settled)
         elif session is not None:
-            session.settled_elsewhere(settled)
+            session.utterances.settled_elsewhere(settled)
 
     def _tell(self, instance_id: str, word: SessionWord) -> None:
         if not self._carrier.tell_about_session(instance_id, word):

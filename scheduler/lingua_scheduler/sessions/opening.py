@@ -7,6 +7,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lingua_scheduler.sessions.handing import adopt
 from lingua_scheduler.sessions.handover import Handed, start_of
 from lingua_scheduler.sessions.recorder import Recorder
 from lingua_scheduler.sessions.resuming import Claim, Start, begin_again, begin_fresh, digest, new_token
@@ -135,7 +136,7 @@ class Opening:
             handed = await scheduler.moving.ask(holder, session_id, generation, claim.last_seq)
         if handed.known:
             session = make_session(scheduler, session_id, generation, terms, start_of(handed))
-            session.adopt(handed, holder, claim.last_seq)
+            adopt(session, handed, holder, claim.last_seq)
         else:
             again = begin_again(claim, resumed)
             session = make_session(scheduler, session_id, generation, terms, again.start)

@@ -16,7 +16,6 @@ from lingua_scheduler.sessions.announced import Announced
 from lingua_scheduler.sessions.cuts import Cut, Finalized, Reason
 from lingua_scheduler.sessions.ear import Ear, unpack_whole, wrong_rate
 from lingua_scheduler.sessions.flow import READ_ON, Idle, IdleWatch
-from lingua_scheduler.sessions.handover import Handed
 from lingua_scheduler.sessions.spoken import Sound
 from lingua_scheduler.sessions.teller import BEGINNING, Line
 from lingua_scheduler.sessions.utterances import Utterances
@@ -39,10 +38,9 @@ from lingua_wire.session_messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
 
     from lingua_scheduler.scheduler import Scheduler
-    from lingua_scheduler.sessions.handover import Settled
     from lingua_scheduler.sessions.resuming import Claim, Entry, Start
     from lingua_scheduler.sessions.teller import Teller
     from lingua_scheduler.sessions.terms import Terms
@@ -98,9 +96,9 @@ class Session:
         self._leave_ms: int | None = None
         self._scheduler = scheduler
         self._settings = settings
-        self._ear = Ear(terms, scheduler.audio, settings.session.audio_bytes, start.sample)
+        self.ear = Ear(terms, scheduler.audio, settings.session.audio_bytes, start.sample)
         self._next_terms = terms
-        self._utterances = Utterances(scheduler, terms, self._ear, teller, self._on_outcome, start)
+        self.utterances = Utterances(scheduler, terms, self.ear, teller, self._on_outcome, start)
         self._idle = IdleWatch(now, settings.session.idle_warn_ms, settings.session.idle_close_ms)
         self._next_index = terms.profile.first_index(unix_ms()) if start.index is None else start.index
         self._whole: dict[int, int] = {}
@@ -117,7 +115,7 @@ class Session:
     @property
     def unsettled(self) -> int:
         """Count the utterances whose outcome was not told yet."""
-        return len(self._utterances)
+        return len(self.utterances)
 
     # The connection
 
@@ -130,12 +128,12 @@ class Session:
     def idle(self) -> bool:
         """Tell whether nothing is under way: no utterance, and nothing the client may not have."""
         journal = self.teller.journal
-        return not self._utterances and not self._ear.cutter.buffered_bytes and not (journal and len(journal))
+        return not self.utterances and not self.ear.cutter.buffered_bytes and not (journal and len(journal))
 
     @property
     def received_samples(self) -> int:
         """Count the samples taken since the session began."""
-        return self._ear.cutter.received_samples
+        return self.ear.cutter.received_samples
 
     @property
     def next_index(self) -> int:
@@ -146,6 +144,7 @@ class Session:
         """Speak over its first connection here."""
         self.line = line
         self.teller.connect(line)
+        self._arm()
 
     def replay(self, last_seq: int) -> None:
         """Tell a client that came back what it missed."""
@@ -170,7 +169,7 @@ class Session:
             return False
         now, older = now_ms(), self.line
         self.teller.disconnect()
-        self._follow(self._ear.cutter.go_on(now, claim.held_sample or 0))
+        self._follow(self.ear.cutter.go_on(now, claim.held_sample or 0))
         self.teller.connect(line)
         self.line, self._lost_ms = line, None
         self.opened_ms, self._leave_ms = now, None
@@ -181,64 +180,18 @@ class Session:
             older.close(CloseCode.REPLACED)
         return True
 
-    def hand_over(self, last_seq: int, forward: Callable[[Settled], None]) -> Handed:
-        """Let another instance have the session: its connection here ends, ``forward`` gets what is still owed."""
-        older, journal, cutter = self.line, self.teller.journal, self._ear.cutter
-        self.line, self._closing = None, True
+    def stop(self) -> None:
+        """Take nothing more, and let nobody know: the session goes on elsewhere, but for what is still owed."""
+        self.line, self._closing, self._give_up_ms = None, True, None
         self.teller.disconnect()
         self.teller.recorder = None
         if self._timer is not None:
             self._timer.cancel()
-        self._give_up_ms = None
-        events = journal.after(last_seq) if journal is not None else None
-        under_way, carried = self._utterances.hand_over(forward)
-        if older is not None:
-            older.close(CloseCode.REPLACED)
-        return Handed(
-            known=journal is not None and events is not None,
-            sample=cutter.start_sample,
-            index=self._next_index,
-            seq=journal.seq if journal is not None else 0,
-            mark=self._utterances.mark(),
-            turn_id=cutter.turns.turn_id,
-            under_way=under_way,
-            carried=carried,
-            events=tuple(events or ()),
-        )
-
-    def adopt(self, handed: Handed, held_by: str, last_seq: int) -> None:
-        """Go on with a session of another instance, before its client is greeted."""
-        self._ear.cutter.turns.go_on(handed.turn_id)
-        self._utterances.adopt(handed, self.terms, held_by)
-        if self.teller.journal is not None:
-            self.teller.journal.adopt(handed.events, last_seq)
-        self._arm()
-
-    def settled_elsewhere(self, settled: Settled) -> None:
-        """Take an outcome from the instance that had the session before."""
-        self._utterances.settled_elsewhere(settled)
-
-    @property
-    def under_way(self) -> int:
-        """Count the utterances whose job has not ended."""
-        return self._utterances.open
-
-    @property
-    def helpers(self) -> set[str]:
-        """Name the instances from which outcomes are awaited."""
-        return self._utterances.helpers
-
-    def give_up(self) -> None:
-        """End what is still under way, as the audio is needed elsewhere."""
-        self._utterances.give_up()
-
-    def lost_with(self, instance_ids: Collection[str]) -> None:
-        """Take note that instances are gone."""
-        self._utterances.lost_with(instance_ids)
+            self._timer = None
 
     def expect_again(self) -> None:
         """Let the client send again at once what it said while there was no connection."""
-        self._ear.expect_again(self._settings.session.resume_ms, now_ms())
+        self.ear.expect_again(self._settings.session.resume_ms, now_ms())
 
     def end(self, code: CloseCode) -> None:
         """End the connection, or the wait for one."""
@@ -301,21 +254,21 @@ class Session:
     def _take_audio(self, seq: int, payload: bytes | memoryview, *, final: bool, client_id: str | None) -> int:
         now = now_ms()
         self._idle.heard(now)
-        before = self._ear.cutter.received_samples
-        speaking = self._ear.cutter.speaking
+        before = self.ear.cutter.received_samples
+        speaking = self.ear.cutter.speaking
         try:
-            cuts = self._ear.chunk(seq, payload, now, final=final, client_id=client_id)
+            cuts = self.ear.chunk(seq, payload, now, final=final, client_id=client_id)
         except WireError as error:
             self._pace(0, now)
             self._refuse_audio(error, now)
             cuts = ()
-        samples = self._ear.cutter.received_samples - before
+        samples = self.ear.cutter.received_samples - before
         if cuts:
             self._follow(cuts)
-        if not speaking and self._ear.cutter.speaking:
-            self._utterances.begin_input(self._next_index, self.terms.trace_id)
+        if not speaking and self.ear.cutter.speaking:
+            self.utterances.begin_input(self._next_index, self.terms.trace_id)
         self._received_bytes += len(payload)
-        if samples and (rate := self._ear.suspect_rate(samples, now)) is not None:
+        if samples and (rate := self.ear.suspect_rate(samples, now)) is not None:
             self._scheduler.metrics.throttled.of("format_suspect").inc()
             raise wrong_rate(rate, self.terms.sample_rate)
         if cuts or final or not self._watched:
@@ -326,7 +279,7 @@ class Session:
         """Do what is not done for each frame: metrics, receipts, the timer. The timer looks too, and soon enough."""
         self._scheduler.count_audio(self._received_bytes)
         self._received_bytes = 0
-        self._utterances.acknowledge(now)
+        self.utterances.acknowledge(now)
         self._arm()
 
     def _refuse_audio(self, error: WireError, now: int) -> None:
@@ -342,7 +295,7 @@ class Session:
             raise error
 
     def _pace(self, samples: int, now: int) -> int:
-        verdict = self._ear.pace(samples, now)
+        verdict = self.ear.pace(samples, now)
         if verdict is READ_ON:
             return 0
         metrics = self._scheduler.metrics
@@ -369,7 +322,7 @@ class Session:
         known = self._whole.get(index)
         if known == proof:
             return
-        if known is not None or index in self._utterances:
+        if known is not None or index in self.utterances:
             raise WireError(ErrorCode.DUPLICATE_UTTERANCE_INDEX, "utterance_index: was used for other audio")
         if index > _LAST_INDEX:
             raise WireError(ErrorCode.INVALID_MESSAGE, f"utterance_index: should be {_LAST_INDEX} at most")
@@ -377,8 +330,8 @@ class Session:
         whole = unpack_whole(audio, message.audio_format, message.sample_rate)
         # What was streamed before is an utterance of its own with another index, and comes first.
         self._next_index = max(self._next_index, index + 1)
-        self._follow(self._ear.cutter.close(Reason.IS_FINAL))
-        cuts = self._ear.whole(
+        self._follow(self.ear.cutter.close(Reason.IS_FINAL))
+        cuts = self.ear.whole(
             whole,
             manual=message.manual_cut,
             min_speech_ms=self._settings.cut.min_speech_ms,
@@ -390,9 +343,9 @@ class Session:
         self._scheduler.count_audio(len(audio))
         for cut in cuts:
             if isinstance(cut, Finalized):
-                self._utterances.finalize(cut, terms, index, Sound(whole.audio_format, whole.sample_rate))
+                self.utterances.finalize(cut, terms, index, Sound(whole.audio_format, whole.sample_rate))
             else:
-                self._utterances.skip_whole(cut, terms, index)
+                self.utterances.skip_whole(cut, terms, index)
         self._arm()
 
     def _heartbeat(self, message: ClientHeartbeat) -> None:
@@ -406,7 +359,7 @@ class Session:
     def _update(self, message: SessionUpdate) -> None:
         """Change what applies from the next utterance on. A node keeps a turn by its languages, so the turn ends."""
         self._next_terms = self._next_terms.updated(message)
-        cutter = self._ear.cutter
+        cutter = self.ear.cutter
         cutter.change_rules(self._next_terms.rules)
         if cutter.turns.open:
             cutter.turns.end_with_next()
@@ -440,16 +393,16 @@ class Session:
         for cut in cuts:
             if isinstance(cut, Finalized):
                 index, self._next_index = self._next_index, self._next_index + 1
-                sound = Sound(self._ear.audio_format, self._ear.sample_rate)
-                self._utterances.finalize(cut, self.terms, index, sound)
+                sound = Sound(self.ear.audio_format, self.ear.sample_rate)
+                self.utterances.finalize(cut, self.terms, index, sound)
             else:
-                self._utterances.skip(cut)
-            if not self._ear.cutter.turns.open:
+                self.utterances.skip(cut)
+            if not self.ear.cutter.turns.open:
                 self._adopt_terms()
 
     def _on_outcome(self) -> None:
         self._arm()
-        if self._utterances:
+        if self.utterances:
             return
         if self.line is not None:
             self.line.settled()
@@ -463,7 +416,7 @@ class Session:
 
         Once it watches over collected audio, later chunks need not move it.
         """
-        self._watched = self._ear.cutter.buffered_bytes > 0
+        self._watched = self.ear.cutter.buffered_bytes > 0
         due = self._due_ms()
         if due is None or (self._timer is not None and self._timer_ms <= due):
             return
@@ -477,11 +430,11 @@ class Session:
         if self._closing:
             return self._give_up_ms
         if self._lost_ms is not None:
-            return min([self._lost_ms + self._settings.session.resume_ms, *self._utterances.dues_ms(listening=False)])
+            return min([self._lost_ms + self._settings.session.resume_ms, *self.utterances.dues_ms(listening=False)])
         dues = [self.opened_ms + self._max_ms - self._warning_ms if self._leave_ms is None else self._leave_ms]
-        if (due := self._ear.cutter.next_due_ms) is not None:
+        if (due := self.ear.cutter.next_due_ms) is not None:
             dues.append(due)
-        dues += self._utterances.dues_ms(listening=self._watched)
+        dues += self.utterances.dues_ms(listening=self._watched)
         if self.terms.profile.idle_closed:
             dues.append(self._idle.next_due_ms)
         return min(dues)
@@ -491,14 +444,14 @@ class Session:
         now = now_ms()
         try:
             if self._closing and self._give_up_ms is not None and now >= self._give_up_ms:
-                self._utterances.end_all()
+                self.utterances.end_all()
             elif self._lost_ms is not None and not self._closing:
                 self._wait_for_client(now - self._lost_ms)
             elif not self._closing:
-                self._follow(self._ear.cutter.tick(now))
+                self._follow(self.ear.cutter.tick(now))
                 self._watch(now)
             self._look(now)
-            self._utterances.release(now)
+            self.utterances.release(now)
         except Exception:
             log.exception("a session's timer failed", extra={"session_id": self.session_id})
             self.end(CloseCode.INTERNAL)
@@ -551,10 +504,10 @@ class Session:
         """Take no more audio; what was spoken is still translated, and the line learns when all is told."""
         if not self._closing:
             now = now_ms()
-            self._follow(self._ear.cutter.close(reason))
+            self._follow(self.ear.cutter.close(reason))
             self._closing = True
             self._give_up_ms = now + self._settings.session.close_ms
-            self._utterances.release(now)
+            self.utterances.release(now)
 
     @property
     def finishing(self) -> bool:
@@ -567,7 +520,7 @@ class Session:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._utterances.drop_all()
+        self.utterances.drop_all()
 
 
 _HANDLERS: Final[dict[type, Callable[[Session, Any], None]]] = {
