@@ -37,6 +37,7 @@ SIZE = int(os.environ.get("LINGUA_BENCH_NODES", "5000"))
 CHANGES = 100
 GOALS_S = {"start": 60.0, "change": 1.0, "repair": 30.0}
 _QUIET_S = 10.0
+_CALM_S = 4.0
 _PATIENCE_S = 900.0
 
 
@@ -83,6 +84,7 @@ async def _measure(bed: Bed, url: str, directory: Path) -> list[Row]:
 
 
 async def _in_service(bed: Bed, nodes: Nodes, store: Store, url: str) -> list[Row]:
+    await _until(lambda: _is_calm(url))
     before = len(bed.audit())
     calls = await _script_calls(url)
     await asyncio.sleep(_QUIET_S)
@@ -106,6 +108,13 @@ async def _script_calls(url: str) -> int:
     async with Redis.from_url(url) as client:
         told = await client.info("commandstats")
     return sum(int(found["calls"]) for name, found in told.items() if name.startswith("cmdstat_evalsha"))
+
+
+async def _is_calm(url: str) -> bool:
+    """Tell whether the first look at every resource is over."""
+    before = await _script_calls(url)
+    await asyncio.sleep(_CALM_S)
+    return await _script_calls(url) - before < _CALM_S * 5
 
 
 async def _change(nodes: Nodes, store: Store, number: int) -> float:
