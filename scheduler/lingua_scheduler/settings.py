@@ -256,7 +256,7 @@ class DrainSettings(_Group):
     reconnect_ms: MillisecondsOrOff = 1_000
     """Clients are told to connect again after a random time up to this."""
     moves_per_s: Count = 500
-    """With more sessions than this many for each second of `reconnect_ms`, that time is longer, up to half the grace."""
+    """With more sessions than this for each second of `reconnect_ms`, that time is longer, up to half the grace."""
     close_batch: Count = 100
     """Sockets closed at once at the end, with a moment between."""
 

@@ -110,11 +110,14 @@ async def test_who_comes_too_late_goes_on_in_a_fresh_session_with_what_had_no_ou
 
 
 async def test_a_client_without_patience_is_told_the_loss(one: Cluster) -> None:
+    async def lose() -> None:
+        async with talking(one.urls[0], resume_timeout_s=0) as (session, way):
+            way.cut()
+            await until(session, Result, [])
+
     async with Node(one.urls[0], PAIR[:1], PAIR[1:]):
         with pytest.raises(LinguaError):
-            async with talking(one.urls[0], resume_timeout_s=0) as (session, way):
-                way.cut()
-                await until(session, Result, [])
+            await lose()
 
 
 async def test_a_session_moves_ahead_of_a_planned_close_without_a_gap(tmp_path: Path) -> None:

@@ -167,13 +167,18 @@ async def test_a_node_that_comes_and_goes_leaves_nothing_behind(
         flapping = system.team.nodes[0]
         async with system.people() as talking:
             for _ in range(6):
-                flapping.kill()
-                flapping.start()
-                registered = len(flapping.events("registered"))
-                await eventually(lambda seen=registered: len(flapping.events("registered")) > seen, within_s=30)
+                await flap(flapping)
                 await asyncio.sleep(system.source.random())
         await system.settle(talking)
         figures |= system.figures | {"flaps": 6}
+
+
+async def flap(node: NodeProcess) -> None:
+    """Kill a node, start it, and wait until it is in again."""
+    node.kill()
+    before = len(node.events("registered"))
+    node.start()
+    await eventually(lambda: len(node.events("registered")) > before, within_s=30, what=f"{node.node_id} is in again")
 
 
 @pytest.mark.row("F14")

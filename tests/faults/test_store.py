@@ -43,12 +43,12 @@ async def test_the_store_is_killed_and_comes_back_with_its_disk(
     async with rig(tmp_path, seed) as system:
         async with system.people() as talking:
             for _ in range(3):
-                system.store.kill()
+                system.disk.kill()
                 await asyncio.sleep(system.source.random() * 2)
-                system.store.restart()
+                system.disk.restart()
                 assert await recovered(system, talking) <= RECOVERED_S + MARGIN_S
         await system.settle(talking)
-        assert system.store.restarts == 3
+        assert system.disk.restarts == 3
         figures |= system.figures
 
 
@@ -59,9 +59,9 @@ async def test_the_store_loses_the_end_of_what_it_wrote(
 ) -> None:
     async with rig(tmp_path, seed) as system:
         async with system.people() as talking:
-            system.store.kill()
-            gone = system.store.cut_tail(cut_bytes)
-            system.store.restart()
+            system.disk.kill()
+            gone = system.disk.cut_tail(cut_bytes)
+            system.disk.restart()
             assert gone == cut_bytes
             assert await recovered(system, talking) <= RECOVERED_S + MARGIN_S
         await system.settle(talking)
@@ -75,11 +75,11 @@ async def test_the_store_comes_back_as_it_was_some_time_ago(
 ) -> None:
     async with rig(tmp_path, seed) as system:
         async with system.people() as talking:
-            system.store.copy(tmp_path / "older")
+            system.disk.copy(tmp_path / "older")
             await asyncio.sleep(old_s)
-            system.store.kill()
-            system.store.bring_back(tmp_path / "older")
-            system.store.restart()
+            system.disk.kill()
+            system.disk.bring_back(tmp_path / "older")
+            system.disk.restart()
             assert await recovered(system, talking) <= RECOVERED_S + MARGIN_S
         await system.settle(talking)
         figures |= system.figures
@@ -89,9 +89,9 @@ async def test_the_store_comes_back_as_it_was_some_time_ago(
 async def test_the_store_comes_back_empty(tmp_path: Path, seed: int, figures: dict[str, Any]) -> None:
     async with rig(tmp_path, seed) as system:
         async with system.people() as talking:
-            system.store.kill()
-            system.store.empty()
-            system.store.restart()
+            system.disk.kill()
+            system.disk.empty()
+            system.disk.restart()
             assert await recovered(system, talking) <= RECOVERED_S + MARGIN_S
         await system.settle(talking)
         figures |= system.figures
@@ -101,7 +101,7 @@ async def test_the_store_comes_back_empty(tmp_path: Path, seed: int, figures: di
 async def test_everything_in_the_store_is_flushed(tmp_path: Path, seed: int, figures: dict[str, Any]) -> None:
     async with rig(tmp_path, seed) as system:
         async with system.people() as talking:
-            system.store.command("FLUSHALL")
+            system.disk.command("FLUSHALL")
             assert await recovered(system, talking) <= RECOVERED_S + MARGIN_S
         await system.settle(talking)
         figures |= system.figures
@@ -113,7 +113,7 @@ async def test_the_store_forgets_its_scripts_all_the_time(tmp_path: Path, seed: 
     async with rig(tmp_path, seed) as system:
         async with system.people() as talking:
             end = time.monotonic() + 10
-            with system.store.client() as client:
+            with system.disk.client() as client:
                 while time.monotonic() < end:
                     client.execute_command("SCRIPT", "FLUSH")
                     flushes += 1
@@ -126,7 +126,7 @@ async def test_the_store_forgets_its_scripts_all_the_time(tmp_path: Path, seed: 
 
 @pytest.mark.row("F24")
 async def test_replies_of_the_store_are_lost(tmp_path: Path, seed: int, figures: dict[str, Any]) -> None:
-    async with rig(tmp_path, seed, schedulers=0, nodes=0) as system, proxy_to(system.store.port) as way:
+    async with rig(tmp_path, seed, schedulers=0, nodes=0) as system, proxy_to(system.disk.port) as way:
         system.store_url = f"redis://127.0.0.1:{way.port}/0"
         for _ in range(2):
             await system.add_scheduler()
@@ -152,7 +152,7 @@ async def test_the_store_is_slow_for_some_seconds(
 ) -> None:
     async with rig(tmp_path, seed) as system:
         async with system.people() as talking:
-            await asyncio.to_thread(system.store.command, *fault)
+            await asyncio.to_thread(system.disk.command, *fault)
             assert await recovered(system, talking) <= RECOVERED_S + MARGIN_S
             assert {node["status"] for node in system.schedulers[0].ask("/api/v1/nodes")[1]["nodes"]} == {"ready"}
         await system.settle(talking)
@@ -179,7 +179,7 @@ async def test_the_store_refuses_to_write(tmp_path: Path, seed: int, figures: di
     breaks, heals = REFUSALS[why]
     async with rig(tmp_path, seed) as system:
         async with system.people() as talking:
-            with system.store.client() as admin:
+            with system.disk.client() as admin:
                 admin.ping()
                 for words in breaks:
                     admin.execute_command(*words)

@@ -172,7 +172,7 @@ class Client:
         connection = self._socket._response.connection
         assert connection is not None
         assert connection.transport is not None
-        connection.transport.pause_reading()  # type: ignore[attr-defined]  # of every transport that reads
+        connection.transport.pause_reading()
 
     def drop(self) -> None:
         """Lose the network."""

@@ -51,6 +51,12 @@ class Rig:
     figures: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def disk(self) -> StoreProcess:
+        """Give the store as the one process with a disk that it is."""
+        assert isinstance(self.store, StoreProcess)
+        return self.store
+
+    @property
     def url(self) -> str:
         """Tell the one address of all schedulers."""
         assert self.front is not None

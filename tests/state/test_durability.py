@@ -65,7 +65,7 @@ def two(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Two]:
 
 @asynccontextmanager
 async def durable(two: Two, **settings: Any) -> AsyncIterator[Store]:
-    chosen = {"profile": "durable", "fixed_address": True} | settings
+    chosen: dict[str, Any] = {"profile": "durable", "fixed_address": True} | settings
     store = await open_store(RedisSettings(url=two.primary.url, **chosen))
     try:
         yield store
