@@ -10,9 +10,12 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import deque
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import hiredis
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 #: A word of a command.
 Word: TypeAlias = str | int | float | bytes
@@ -34,7 +37,12 @@ class ConnectionLost(Exception):
 
 
 class Unconfirmed(Exception):
-    """It was done, but too few replicas have it: if this server is lost, so may it be."""
+    """It was done, but too few replicas have it: if this server is lost, so may it be.
+
+    ``again`` waits for them once more and returns the first reply, which says more than that of a repeated call.
+    """
+
+    again: Callable[[], Awaitable[Reply]] | None = None
 
 
 class NotSent(Exception):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lingua_state.dialer import Dialer
-from lingua_state.multiplexed import ConnectionLost, NotSent
+from lingua_state.multiplexed import ConnectionLost, NotSent, Unconfirmed
 
 if TYPE_CHECKING:
     from lingua_state.dialer import Reached
@@ -62,10 +63,7 @@ class Primary:
         reached = self._reached
         if reached is None or not reached.connection.usable:
             reached = await self._connected()
-        reply = await reached.connection.request(*command)
-        if reached.barrier is not None:
-            await reached.barrier.confirm()
-        return reply
+        return await self._sure(reached, await reached.connection.request(*command))
 
     def leave(self, reason: str) -> None:
         """Leave this server, since it is not (or no more) the primary; the next call looks for it."""
@@ -87,6 +85,18 @@ class Primary:
         if self._reached is not None:
             await self._reached.close()
         await self._route.close()
+
+    async def _sure(self, reached: Reached, reply: Reply) -> Reply:
+        if reached.barrier is None:
+            return reply
+        if not reached.connection.usable:
+            raise ConnectionLost(reached.connection.reason)
+        try:
+            await reached.barrier.confirm()
+        except Unconfirmed as error:
+            error.again = partial(self._sure, reached, reply)
+            raise
+        return reply
 
     async def _connected(self) -> Reached:
         if self._closed:

@@ -73,8 +73,9 @@ class Retrying:
             await asyncio.sleep(wait_s)
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
             self.retries += 1
+            waits = error.again if isinstance(error, Unconfirmed) else None
             try:
-                return await run(*command)
+                return await (waits() if waits else run(*command))
             except (ReplyError, ConnectionLost, Unconfirmed) as again:
                 error = again
             except NotSent as error_now:

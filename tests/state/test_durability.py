@@ -13,9 +13,12 @@ import redis
 
 from kit.eventually import eventually, eventually_sync
 from kit.redis_servers import redis_server, valkey_server
+from kit.state import join, want
+from lingua_state import dispatch
 from lingua_state.client import RedisSettings, Store, open_store
 from lingua_state.embedded import EmbeddedServer, start
 from lingua_state.errors import OutcomeUnknown, StoreRefused, StoreUnavailable
+from lingua_state.models import Assigned
 from lingua_state.server import check_server
 
 if TYPE_CHECKING:
@@ -106,6 +109,20 @@ async def test_the_same_call_is_made_again_until_a_replica_has_it(two: Two) -> N
         assert not calling.done()
         two.signal(CONT)
         assert await calling == ["ok", "first"]
+
+
+async def test_the_first_answer_is_told_however_long_it_took(two: Two) -> None:
+    async with durable(two, cut_off_ms=20_000, retry_budget_ms=20_000) as store:
+        await join(store, "n0")
+        two.signal(signal.SIGSTOP)
+        request = want()
+        ending = asyncio.create_task(dispatch.dispatch(store, request))
+        await eventually(lambda: store.policy.unconfirmed > 0, within_s=20)
+        calls = two.command("INFO", "commandstats")["cmdstat_evalsha"]["calls"]
+        await eventually(lambda: store.policy.unconfirmed > 2, within_s=20)
+        assert two.command("INFO", "commandstats")["cmdstat_evalsha"]["calls"] == calls, "it was run again"
+        two.signal(signal.SIGCONT)
+        assert isinstance(await ending, Assigned)
 
 
 async def test_who_needs_no_replica_waits_for_none(two: Two) -> None:
