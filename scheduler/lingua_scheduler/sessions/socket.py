@@ -155,10 +155,14 @@ class ClientConnection:
         if opened.resumed:
             session.teller.send(_resumed(session))
             session.replay(init.last_seq or 0)
-        if scheduler.draining:  # the drain told the sessions that were there when it began
-            scheduler.sessions.move(session, "drain", scheduler.settings.drain.grace_ms)
+        self._move_if_draining(session)
         words = {"session_id": session.session_id, "profile": session.terms.profile.name}
         log.info("session resumed" if opened.resumed else "session opened", extra=words)
+
+    def _move_if_draining(self, session: Session) -> None:
+        """Tell a session that came while a drain began: that told those which were there."""
+        if self._scheduler.draining:
+            self._scheduler.sessions.move(session, "drain", self._scheduler.settings.drain.grace_ms)
 
     async def _read(self) -> None:
         async for packet in self._socket:
