@@ -93,12 +93,12 @@ async def test_a_script_that_runs_away_is_told_as_overload(tmp_path: Path, seed:
             endless = threading.Thread(target=_run_away, args=(system.store,))
             endless.start()
             try:
-                told = await asyncio.to_thread(_told, system)
                 await system.until(
                     lambda: system.metric(_ERRORS, code="store_refused") > 0, within_s=60, what="BUSY was told"
                 )
                 with system.store.client() as admin, pytest.raises(redis.RedisError, match=r"(?i)busy"):
                     admin.get("x")
+                told = await asyncio.to_thread(_told, system)
                 assert all_unready(system)
             finally:
                 system.store.command("SCRIPT", "KILL")

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lingua_state.client import RedisSettings, Store, open_store
 from lingua_state.errors import StoreRefused
-from lingua_state.server import Finding, check_server, judge, ping_ms, read_info
+from lingua_state.server import Finding, check_server, judge, judge_profile, ping_ms, read_info
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -146,3 +146,43 @@ def test_info_is_read_without_its_headings() -> None:
         "redis_version": "7.0.1",
         "os": "Linux: 6",
     }
+
+
+SENTINELS = "redis+sentinel://a,b,c/lingua"
+FIT = {"aof_enabled": "1", "connected_slaves": "2", "min_slaves_good_slaves": "2"}
+
+
+def profile_codes(url: str, info: dict[str, str], **settings: Any) -> dict[str, str]:
+    found = judge_profile(info, RedisSettings(url=url, **settings))
+    return {finding.code: finding.level for finding in found}
+
+
+def test_a_server_that_is_fit_for_its_profile_has_no_findings() -> None:
+    assert profile_codes(SENTINELS, FIT, profile="durable") == {}
+    assert profile_codes("redis://a", {"aof_enabled": "1"}) == {}
+
+
+def test_sentinels_without_the_durable_profile_are_told() -> None:
+    assert profile_codes(SENTINELS, FIT) == {"not_durable": "warning"}
+
+
+@pytest.mark.parametrize(
+    ("change", "finding"),
+    [
+        ({"aof_enabled": "0"}, {"not_persistent_durable": "error"}),
+        ({"connected_slaves": "0"}, {"replica_away": "warning"}),
+        ({"connected_slaves": "1"}, {"no_spare_replica": "warning"}),
+    ],
+)
+def test_each_lack_of_a_durable_server_is_told(change: dict[str, str], finding: dict[str, str]) -> None:
+    assert profile_codes(SENTINELS, FIT | change, profile="durable") == finding
+
+
+def test_a_primary_that_writes_without_replicas_is_an_error() -> None:
+    info = {name: value for name, value in FIT.items() if name != "min_slaves_good_slaves"}
+    assert profile_codes(SENTINELS, info, profile="durable") == {"no_min_replicas": "error"}
+
+
+def test_one_address_needs_somebody_who_leads_it() -> None:
+    assert profile_codes("redis://a", FIT, profile="durable") == {"one_address": "error"}
+    assert profile_codes("redis://a", FIT, profile="durable", fixed_address=True) == {"fixed_address": "warning"}
