@@ -107,7 +107,8 @@ class Speaker:
 
     def check(self) -> None:
         """Check that each utterance came back once, and as what it was."""
-        told = f"said {self.said}, events {dict(self.events)}, lost {self.lost}"
+        heard = [(result.utterance_index, result.text, result.job_id) for result in self.results]
+        told = f"said {self.said}, events {dict(self.events)}, lost {self.lost}, heard {heard}"
         assert not self.lost, told
         assert len(self.results) == self.said, told
         indices = Counter(result.utterance_index for result in self.results)
