@@ -19,6 +19,7 @@ EN_ES = Pair("en", "es")
 # Every name, and the Lua that makes it where a script must.
 NAMES: dict[str, tuple[Callable[[Keys], str], str | None]] = {
     "epoch": (lambda k: k.epoch(), None),
+    "barrier": (lambda k: k.barrier(), None),
     "pool:en:es": (lambda k: k.pool(EN_ES), "pool_key(root, 'en:es')"),
     "pool:en:es@acme": (
         lambda k: k.pool(EN_ES, tenant_scope("acme")),
