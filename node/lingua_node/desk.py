@@ -36,6 +36,8 @@ MAX_KEPT = 64
 class _Running:
     attempt_id: int
     task: asyncio.Task[None]
+    link: Link | None
+    """On which it was assigned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class JobDesk:
         if running is not None:
             running.task.cancel()
             await asyncio.wait([running.task])
+        await self._make_room()
         refusal = self._refusal(job, audio)
         if refusal is not None:
             await self.refuse(job, refusal)
@@ -127,6 +130,16 @@ class JobDesk:
         """Give the tasks at work."""
         return [running.task for running in self._running.values()]
 
+    async def _make_room(self) -> None:
+        """Give up the oldest job of a connection that is gone, where a new one finds no place.
+
+        The schedulers gave that attempt to another node when the connection went, and count the place as free.
+        """
+        orphans = [running for running in self._running.values() if running.link is not self._link]
+        if orphans and len(self._running) >= self._max_jobs:
+            orphans[0].task.cancel()
+            await asyncio.wait([orphans[0].task])
+
     def _refusal(self, job: JobAssign, audio: bytes) -> EngineError | None:
         if self.draining:
             return EngineError(ErrorCode.DRAINING, "the node is draining")
@@ -139,7 +152,7 @@ class JobDesk:
 
     def _begin(self, job: JobAssign, audio: bytes) -> None:
         task = asyncio.create_task(self._work(job, audio), name=f"job {job.job_id}")
-        self._running[job.job_id] = _Running(job.attempt_id, task)
+        self._running[job.job_id] = _Running(job.attempt_id, task, self._link)
         self._idle.clear()
         task.add_done_callback(lambda done: self._ended(job, done))
 

@@ -367,6 +367,24 @@ async def test_a_lost_connection_is_made_again_with_the_same_name_and_the_result
     assert (result["job_id"], result["success"]) == ("job-1", True)
 
 
+async def test_a_job_of_a_lost_connection_makes_room_for_a_new_one(
+    scheduler: SmallScheduler, start: Start, asr: HeldAsr
+) -> None:
+    agent = start(max_jobs=2)
+    line = await scheduler.line()
+    for number in range(2):
+        await line.assign(AUDIO, job_id=f"job-{number}", turn_id=f"turn-{number}")
+    await eventually(lambda: len(asr.heard) == 2)
+    await line.socket.close(code=WSCloseCode.GOING_AWAY)
+    second = await scheduler.line(2)
+    await second.assign(AUDIO, job_id="job-2", turn_id="turn-2")
+    await second.wait("job_ack")
+    assert set(agent.running_jobs) == {"job-1", "job-2"}
+    asr.gate.set()
+    results = await second.wait("job_result", 2)
+    assert all(result["success"] for result in results)
+
+
 async def test_a_result_made_while_the_line_was_down_is_said_after_it(
     scheduler: SmallScheduler, start: Start, asr: HeldAsr
 ) -> None:
