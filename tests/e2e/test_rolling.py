@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kit.rig import Rig
     from kit.schedulers import SchedulerProcess
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 SEED = 7
 PEOPLE = 8
 

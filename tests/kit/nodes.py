@@ -230,7 +230,7 @@ class Node:
         """Register and return the acknowledgement."""
         before = len(self.all("node_register_ack"))
         await self.say(self.registration() | changes)
-        found = await eventually(lambda: self.all("node_register_ack")[before:], what="node_register_ack")
+        found = await eventually(lambda: self.all("node_register_ack")[before:], within_s=30, what="node_register_ack")
         return dict(found[0])
 
     def registration(self) -> Message:

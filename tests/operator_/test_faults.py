@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from kit.kube.bed import Bed
     from lingua_state.client import Store
 
+pytestmark = pytest.mark.slow
+
 _SEED = 20_261_121
 
 

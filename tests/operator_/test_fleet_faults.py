@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from lingua_state.client import Store
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture
 def fleets(bed: Bed, namespace: str) -> Fleets:
     return Fleets(bed.api, namespace)
