@@ -234,7 +234,7 @@ async def test_a_repeated_resume_gets_its_first_answer_until_another_one_came(st
     keys = [store.keys.session(session_id), store.keys.sessions(), store.keys.session_events(session_id)]
 
     async def call(op: str, token: str, next_token: str) -> list[Any]:
-        args = [session_id, "s2", "acme", "ann", token, next_token, 60_000, op, 0]
+        args: list[str | int] = [session_id, "s2", "acme", "ann", token, next_token, 60_000, op, 0]
         return await store.scripts.run("session_resume", keys, args)
 
     first = await call("op1", "first", "second")

@@ -6,12 +6,16 @@ import pytest
 
 from lingua_scheduler.sessions.announced import Announced
 from lingua_wire import frames
+from lingua_wire.audio import AudioFormat
 from lingua_wire.errors import WireError
 from lingua_wire.session_messages import Utterance
 
 
 def utterance(index: int) -> Utterance:
-    return Utterance.model_construct(utterance_index=index, audio_follows=True)
+    return Utterance(
+        session_id="s", utterance_index=index, manual_cut=True, src_lang="en", tgt_lang="es", audio_format=AudioFormat.PCM16,
+        sample_rate=16_000, audio_follows=True,
+    )  # fmt: skip
 
 
 def frame(index: int, audio: bytes, *, last: bool) -> frames.Frame:
