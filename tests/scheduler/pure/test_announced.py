@@ -13,8 +13,8 @@ from lingua_wire.session_messages import Utterance
 
 def utterance(index: int) -> Utterance:
     return Utterance(
-        session_id="s", utterance_index=index, manual_cut=True, src_lang="en", tgt_lang="es", audio_format=AudioFormat.PCM16,
-        sample_rate=16_000, audio_follows=True,
+        session_id="s", utterance_index=index, manual_cut=True, src_lang="en", tgt_lang="es",
+        audio_format=AudioFormat.PCM16, sample_rate=16_000, audio_follows=True,
     )  # fmt: skip
 
 
