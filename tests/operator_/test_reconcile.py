@@ -69,7 +69,13 @@ facts_ = st.builds(
     credentials=st.builds(
         Credentials, st.sampled_from([None, Credential("token", LOCKED)]), st.sampled_from([None, "a" * 64]), problems
     ),
-    pod=st.sampled_from([PodFact(), PodFact(gone=False, reason="CrashLoop", message="look"), PodFact(drain=True)]),
+    pod=st.sampled_from(
+        [
+            PodFact(),
+            PodFact(gone=False, reason="CrashLoop", message="look"),
+            PodFact(gone=False, reason="PodOutdated", message="it has an older template", drain=True),
+        ]
+    ),
 )
 lives = st.none() | st.builds(
     LiveNode,
