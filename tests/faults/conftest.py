@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture
 def seed() -> int:
     """Where everything random in this run comes from; printed, and set again with SEED."""
-    chosen = int(os.environ.get("LINGUA_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
+    chosen = int(os.environ.get("LINGUA_SEED") or 0) or random.SystemRandom().randrange(1, 1 << 32)
     sys.stdout.write(f"LINGUA_SEED={chosen}\n")
     return chosen
 
