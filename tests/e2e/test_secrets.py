@@ -62,12 +62,19 @@ async def test_a_client_without_a_good_token_is_refused_before_the_upgrade(guard
     guarded.assert_nothing_leaked(bad or CLIENTS)
 
 
-@pytest.mark.parametrize("bad", ["", token(CLIENTS)], ids=["no", "a client's"])
-async def test_a_node_without_a_good_token_is_refused_before_the_upgrade(guarded: Cluster, bad: str) -> None:
+async def test_a_node_without_a_token_is_refused_before_the_upgrade(guarded: Cluster) -> None:
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-        async with Node(guarded.urls[0], ("en",), ("es",), token=bad):
+        async with Node(guarded.urls[0], ("en",), ("es",)):
             pass
     assert refused.value.status == 401
+
+
+async def test_a_token_that_is_no_nodes_is_refused_when_the_node_has_said_who_it_is(guarded: Cluster) -> None:
+    node = Node(guarded.urls[0], ("en",), ("es",), token=token(CLIENTS), node_id="stranger")
+    await node.connect()
+    await node.say(node.registration())
+    assert await node.closed(within_s=30) == 4401
+    await node.disconnect()
 
 
 async def test_the_tenant_of_a_message_does_not_count_beside_a_token(guarded: Cluster, pair: tuple[str, str]) -> None:
