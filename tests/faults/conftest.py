@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import random
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from kit.seeds import chosen_seed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,9 +29,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture
 def seed() -> int:
     """Where everything random in this run comes from; printed, and set again with SEED."""
-    chosen = int(os.environ.get("LINGUA_SEED") or 0) or random.SystemRandom().randrange(1, 1 << 32)
-    sys.stdout.write(f"LINGUA_SEED={chosen}\n")
-    return chosen
+    return chosen_seed()
 
 
 @pytest.fixture
