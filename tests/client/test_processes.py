@@ -110,7 +110,7 @@ async def test_a_command_that_is_killed_leaves_no_program_behind(tmp_path: Path)
     assert len(processes_of(mark)) == 2
     command.kill()
     await command.wait()
-    await eventually(lambda: processes_of(mark) == [], within_s=20)
+    await eventually(lambda: processes_of(mark) == [])
 
 
 async def test_the_watcher_ends_with_the_programs(tmp_path: Path) -> None:

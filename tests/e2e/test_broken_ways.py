@@ -29,7 +29,7 @@ def behind(two: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
     address = f"http://127.0.0.1:{port}"
     directory = tmp_path_factory.mktemp("behind")
     scheduler = start_scheduler(directory, two.store.url, "behind", peer_address=address, job_wait_ms=2_500)
-    eventually_sync(scheduler.is_ready, within_s=30, what="it is ready")
+    eventually_sync(scheduler.is_ready, what="it is ready")
     yield scheduler, port
     assert scheduler.stop() == 0
 

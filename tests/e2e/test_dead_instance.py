@@ -30,15 +30,15 @@ async def test_a_node_is_free_again_soon_after_the_owner_of_its_job_died(tmp_pat
                 await client.stream(utterance())
                 job = await node.job(within_s=30)
                 dying.kill()
-            await eventually(lambda: job.cancelled == "owner_gone", within_s=40, what="the node is told")
+            await eventually(lambda: job.cancelled == "owner_gone", what="the node is told")
             with both.redis() as redis:
                 name = f"lingua:v1:node:{node.node_id}"
-                await eventually(lambda: redis.hget(name, "load") == b"0", within_s=10, what="its slot is free")
+                await eventually(lambda: redis.hget(name, "load") == b"0", what="its slot is free")
             node.act = nodes.answer
             async with Client(staying.url) as other:
                 await other.open("en", "es")
                 said = utterance()
-                await other.proven(await other.say(said), said, within_s=30)
+                await other.proven(await other.say(said), said)
 
 
 async def test_audio_under_way_at_an_instance_that_dies_after_a_handover_is_asked_for_again(tmp_path: Path) -> None:
@@ -56,6 +56,6 @@ async def test_audio_under_way_at_an_instance_that_dies_after_a_handover_is_aske
             resumed = await second.resume(first, "en", "es", from_sample=0, from_index=0, held_sample=0)
             assert resumed["next_utterance_index"] == index + 1, "it was handed over, with what is at the node"
             dying.kill()
-            failed = await second.outcome(index, within_s=40)
+            failed = await second.outcome(index)
             assert (failed["type"], failed["retryable"]) == ("utterance_failed", True)
             assert (failed["resend_from_sample"], failed["resend_to_sample"]) == (0, len(audio) // 2)

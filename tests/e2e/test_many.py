@@ -46,7 +46,7 @@ async def weather(running: Cluster, pair: tuple[str, str], sessions: int, uttera
     assert results > 0.9 * sessions * utterances, storm.ends
     assert all(node.peak <= node.capacity for node in storm.team), [(node.peak, node.capacity) for node in storm.team]
     assert all(len(tries) == len(set(tries)) and max(tries) <= 3 for tries in storm.executions.values())
-    await eventually(lambda: left_over(running, storm) == [], within_s=15, what="nothing is left")
+    await eventually(lambda: left_over(running, storm) == [], what="nothing is left")
     running.assert_nothing_leaked()
     return storm
 

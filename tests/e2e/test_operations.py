@@ -137,7 +137,7 @@ async def _survive_a_flush(both: Cluster, pair: tuple[str, str]) -> None:
                 found = [redis.exists(f"scheduler:session:{one.session_id}") for one in (client, base_client)]
             return known == {str(node.node_id).encode() for node in (base, extended)} and all(found)
 
-        await eventually(all_told_again, within_s=20, what="nodes and sessions are in the store again")
+        await eventually(all_told_again, what="nodes and sessions are in the store again")
         for one in (client, base_client):
             said = utterance()
             await one.proven(await one.say(said), said)

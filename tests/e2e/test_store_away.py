@@ -58,7 +58,7 @@ async def test_sessions_and_nodes_outlive_a_store_that_dies_and_comes_back_empty
                 await one.proven(await one.say(said), said)
             process.process.kill()
             await eventually(lambda: process.process.poll() is not None)
-            await eventually(lambda: _not(ready(scheduler)), within_s=30, what="it is not ready without its store")
+            await eventually(lambda: _not(ready(scheduler)), what="it is not ready without its store")
             assert await live(scheduler)
             owed = utterance(900)
             index = await client.say(owed)
@@ -73,12 +73,12 @@ async def test_sessions_and_nodes_outlive_a_store_that_dies_and_comes_back_empty
                 assert (await refused.event("error"))["code"] == "STORE_UNAVAILABLE"
             process = again(tmp_path / "again", store.process.port)
             await eventually(lambda: ready(scheduler), within_s=60, what="it is ready again")
-            await eventually(lambda: _listed(scheduler, str(node.node_id)), within_s=30, what="the node is known again")
+            await eventually(lambda: _listed(scheduler, str(node.node_id)), what="the node is known again")
             await client.proven(index, owed, within_s=60)
             assert client.all("error")[0]["code"] == "STORE_UNAVAILABLE", "it was told that this takes a while"
             for one in (client, base):
                 said = utterance()
-                await one.proven(await one.say(said), said, within_s=30)
+                await one.proven(await one.say(said), said)
             assert len(node.all("node_register_ack")) >= 1
             assert await client.close() == 1000
     finally:
@@ -113,7 +113,7 @@ async def test_a_session_is_resumed_while_the_store_is_away_where_it_is_known(tm
                 async with Client(scheduler.url, extensions=EXTENSIONS) as third:
                     await third.resume(second, *PAIR)
                     said = utterance()
-                    await third.proven(await third.say(said), said, within_s=30)
+                    await third.proven(await third.say(said), said)
     finally:
         scheduler.stop()
         process.stop()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import aiohttp
 
-from kit.eventually import eventually
+from kit.eventually import PATIENCE_S, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -189,7 +189,7 @@ class AgentNode:
         """List what it was told of one type."""
         return [message for message in self.told if message["type"] == kind]
 
-    async def job(self, nth: int = 1, *, within_s: float = 10.0) -> Message:
+    async def job(self, nth: int = 1, *, within_s: float = PATIENCE_S) -> Message:
         """Wait for the nth job."""
         found = await eventually(lambda: self.jobs[nth - 1 :], within_s=within_s, what=f"job {nth}")
         first: Message = found[0]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 
-from kit.eventually import eventually
+from kit.eventually import PATIENCE_S, eventually
 from kit.speech import plan_a_packets, silence
 from lingua_wire import plan_a
 
@@ -118,7 +118,7 @@ class Page:
         """List the events of one type."""
         return [event for event in self.events if event["type"] == kind]
 
-    async def event(self, kind: str, *, nth: int = 1, within_s: float = 10.0) -> Event:
+    async def event(self, kind: str, *, nth: int = 1, within_s: float = PATIENCE_S) -> Event:
         """Wait for the nth event of a type."""
         found = await eventually(lambda: self.all(kind)[nth - 1 :], within_s=within_s, what=f"{kind} {nth}")
         first: Event = found[0]

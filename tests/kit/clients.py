@@ -162,7 +162,7 @@ class Client:
         else:
             await self.send(message | {"audio": base64.b64encode(audio).decode()} | changes)
 
-    async def close(self, within_s: float = 30.0) -> int | None:
+    async def close(self, within_s: float = PATIENCE_S) -> int | None:
         """End the session as the protocol asks, wait for the socket's end, and return its code."""
         await self.send({"type": "session_close", "session_id": self.session_id, "reason": "done"})
         return await self.closed(within_s)
@@ -192,17 +192,17 @@ class Client:
         """List the outcomes in the order in which they came."""
         return self._outcomes
 
-    async def event(self, kind: str, nth: int = 1, within_s: float = 10.0) -> Event:
+    async def event(self, kind: str, nth: int = 1, within_s: float = PATIENCE_S) -> Event:
         """Wait for the nth event of a type."""
         found = await self.until(lambda: self.all(kind)[nth - 1 :], within_s, what=f"{kind} {nth}")
         return dict(found[0])
 
-    async def outcome(self, index: int, within_s: float = 15.0) -> Event:
+    async def outcome(self, index: int, within_s: float = PATIENCE_S) -> Event:
         """Wait for what becomes of an utterance."""
         found = await self.until(lambda: self._outcome_of[index], within_s, what=f"the outcome of {index}")
         return dict(found[0])
 
-    async def proven(self, index: int, audio: bytes, within_s: float = 15.0) -> Event:
+    async def proven(self, index: int, audio: bytes, within_s: float = PATIENCE_S) -> Event:
         """Wait for a result and check that it is this utterance's own, text and speech."""
         result = await self.outcome(index, within_s)
         self.check(result, audio)
@@ -215,7 +215,7 @@ class Client:
         assert result["text_translated"] == text, "the result of other audio, or of another session"
         assert speech_in(result) == speech_of(text), "the speech of another result"
 
-    async def until(self, probe: Callable[[], Any], within_s: float = 10.0, what: str = "") -> Any:
+    async def until(self, probe: Callable[[], Any], within_s: float = PATIENCE_S, what: str = "") -> Any:
         """Wait, looking each time something is heard, until ``probe`` finds something; return that."""
         try:
             async with asyncio.timeout(within_s):
@@ -229,7 +229,7 @@ class Client:
         )
         return found
 
-    async def closed(self, within_s: float = 15.0) -> int | None:
+    async def closed(self, within_s: float = PATIENCE_S) -> int | None:
         """Wait for the end of the socket; return its code."""
         await asyncio.wait_for(asyncio.shield(self._reading), within_s)
         return self._socket.close_code

@@ -11,10 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
+#: How long a wait for an event may last: a safety on a busy machine, not an expectation. It costs time only in a test
+#: that fails; what is promised in time is compared with a clock.
+PATIENCE_S = 40.0
 _PAUSE_S = 0.005
 
 
-async def eventually(probe: Callable[[], Any], *, within_s: float = 5.0, what: str = "") -> Any:
+async def eventually(probe: Callable[[], Any], *, within_s: float = PATIENCE_S, what: str = "") -> Any:
     """Ask ``probe``, plain or async, until its answer is true, and return that; fail with its last answer or error."""
     end = time.monotonic() + within_s
     while True:
@@ -32,7 +35,7 @@ async def eventually(probe: Callable[[], Any], *, within_s: float = 5.0, what: s
         await asyncio.sleep(_PAUSE_S)
 
 
-def eventually_sync(probe: Callable[[], T], *, within_s: float = 5.0, what: str = "") -> T:
+def eventually_sync(probe: Callable[[], T], *, within_s: float = PATIENCE_S, what: str = "") -> T:
     """Do the same without an event loop."""
     end = time.monotonic() + within_s
     while not (answer := probe()):

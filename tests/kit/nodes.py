@@ -19,7 +19,7 @@ import orjson
 from aiohttp import WSMsgType
 
 from kit.clients import cut
-from kit.eventually import eventually
+from kit.eventually import PATIENCE_S, eventually
 from kit.proof import proof, speech_of
 from lingua_wire import frames
 
@@ -211,7 +211,7 @@ class Node:
         await self.connect()
         await self.register()
 
-    async def closed(self, within_s: float = 10.0) -> int | None:
+    async def closed(self, within_s: float = PATIENCE_S) -> int | None:
         """Wait for the scheduler to close the socket; return its code."""
         await asyncio.wait_for(asyncio.shield(self._reading), within_s)
         return self._socket.close_code
@@ -230,7 +230,7 @@ class Node:
         """Register and return the acknowledgement."""
         before = len(self.all("node_register_ack"))
         await self.say(self.registration() | changes)
-        found = await eventually(lambda: self.all("node_register_ack")[before:], within_s=30, what="node_register_ack")
+        found = await eventually(lambda: self.all("node_register_ack")[before:], what="node_register_ack")
         return dict(found[0])
 
     def registration(self) -> Message:
@@ -323,7 +323,7 @@ class Node:
         """List what it was told of one type."""
         return [message for message in self.told if message["type"] == kind]
 
-    async def job(self, nth: int = 1, within_s: float = 10.0) -> Job:
+    async def job(self, nth: int = 1, within_s: float = PATIENCE_S) -> Job:
         """Wait for the nth job."""
         found = await eventually(lambda: self.jobs[nth - 1 :], within_s=within_s, what=f"job {nth} of {self.node_id}")
         return found[0]  # type: ignore[no-any-return]

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from kit.eventually import eventually
+from kit.eventually import PATIENCE_S, eventually
 from lingua_wire import frames
 
 
@@ -24,7 +24,7 @@ class Line:
     def of(self, kind: str) -> list[dict[str, Any]]:
         return [message for message in self.messages if message["type"] == kind]
 
-    async def wait(self, kind: str, count: int = 1, within_s: float = 10.0) -> list[dict[str, Any]]:
+    async def wait(self, kind: str, count: int = 1, within_s: float = PATIENCE_S) -> list[dict[str, Any]]:
         await eventually(lambda: len(self.of(kind)) >= count, within_s=within_s, what=f"{count} {kind}")
         return self.of(kind)
 
@@ -64,7 +64,7 @@ class SmallScheduler:
 
     async def line(self, number: int = 1) -> Line:
         """Wait for the connection with this number, from 1, and its registration."""
-        await eventually(lambda: len(self.lines) >= number, within_s=15, what=f"connection {number}")
+        await eventually(lambda: len(self.lines) >= number, what=f"connection {number}")
         line = self.lines[number - 1]
         await line.wait("node_register")
         return line

@@ -103,4 +103,4 @@ async def test_a_node_that_is_killed_leaves_no_process_behind(scheduler: SmallSc
     assert len(children) > 5
     process.kill()
     await process.communicate()
-    await eventually(lambda: not any(map(is_alive, children)), within_s=10)
+    await eventually(lambda: not any(map(is_alive, children)))

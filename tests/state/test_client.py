@@ -123,7 +123,7 @@ async def form_cluster(first: Store, second: Store) -> None:
     port = next(line.partition(":")[2] for line in info.splitlines() if line.startswith("tcp_port"))
     bus = (await second.call("CONFIG", "GET", "cluster-port"))["cluster-port"]
     await first.call("CLUSTER", "MEET", "127.0.0.1", port, bus)
-    await eventually(lambda: all_know(2, first, second), within_s=20)
+    await eventually(lambda: all_know(2, first, second))
 
 
 async def all_know(count: int, *stores: Store) -> bool:
@@ -169,9 +169,9 @@ async def test_the_primary_is_found_again_after_the_sentinels_changed_it(tmp_pat
             await both_ways(store)
             assert await port_of(store) == one.port
             async with opened(sentinel.url) as asking:
-                await eventually(lambda: replica_is_known(asking), within_s=20)
+                await eventually(lambda: replica_is_known(asking))
                 await asking.call("SENTINEL", "FAILOVER", "lingua")
-            await eventually(lambda: is_at(store, two.port), within_s=30)
+            await eventually(lambda: is_at(store, two.port))
             await both_ways(store)
 
 

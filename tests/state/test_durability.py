@@ -51,7 +51,7 @@ def two_servers(directory: Path, kind: str) -> Iterator[Two]:
         replica = start(directory / "replica", program=program, options=(*options, *following))
         made = Two(primary, replica)
         try:
-            eventually_sync(lambda: made.command("WAIT", 1, 100) == 1, within_s=30, what="the replica follows")
+            eventually_sync(lambda: made.command("WAIT", 1, 100) == 1, what="the replica follows")
             yield made
         finally:
             made.signal(CONT)
@@ -105,7 +105,7 @@ async def test_the_same_call_is_made_again_until_a_replica_has_it(two: Two) -> N
     async with durable(two, cut_off_ms=20_000, retry_budget_ms=20_000) as store:
         two.signal(STOP)
         calling = asyncio.create_task(name_epoch(store, "first"))
-        await eventually(lambda: store.policy.unconfirmed > 0, within_s=20)
+        await eventually(lambda: store.policy.unconfirmed > 0)
         assert not calling.done()
         two.signal(CONT)
         assert await calling == ["ok", "first"]
@@ -117,9 +117,9 @@ async def test_the_first_answer_is_told_however_long_it_took(two: Two) -> None:
         two.signal(signal.SIGSTOP)
         request = want()
         ending = asyncio.create_task(dispatch.dispatch(store, request))
-        await eventually(lambda: store.policy.unconfirmed > 0, within_s=20)
+        await eventually(lambda: store.policy.unconfirmed > 0)
         calls = two.command("INFO", "commandstats")["cmdstat_evalsha"]["calls"]
-        await eventually(lambda: store.policy.unconfirmed > 2, within_s=20)
+        await eventually(lambda: store.policy.unconfirmed > 2)
         assert two.command("INFO", "commandstats")["cmdstat_evalsha"]["calls"] == calls, "it was run again"
         two.signal(signal.SIGCONT)
         assert isinstance(await ending, Assigned)

@@ -176,7 +176,7 @@ async def test_a_piece_kept_for_a_later_one_ends_silently_with_it(scheduler: str
         await page.say(long_speech)
         second = await node.job(2)
         # The deadline of the first piece is seconds away: nobody waits for it.
-        shown = await page.event("translation_result", within_s=1)
+        shown = await page.event("translation_result", within_s=3)
         assert shown["text_translated"] == "both pieces"
         assert shown["utterance_index"] == second["utterance_index"]
         assert page.all("missing_result") == []
@@ -225,7 +225,7 @@ async def test_results_for_another_job_of_the_session_count_for_that_job(schedul
         await node.job(1)
         await page.say(sentence)
         # The deadline of the first job is seconds away: nobody waits for it.
-        shown = await page.event("translation_result", within_s=2)
+        shown = await page.event("translation_result", within_s=3)
         assert shown["utterance_index"] == (await node.job(2))["utterance_index"]
         assert page.all("missing_result") == []
 
