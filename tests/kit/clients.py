@@ -12,6 +12,7 @@ import aiohttp
 import orjson
 from aiohttp import WSMsgType
 
+from kit.eventually import PATIENCE_S
 from kit.proof import proof, speech_of
 from lingua_wire import frames
 
