@@ -4,6 +4,7 @@ SHELL := /bin/bash
 ARGS ?=
 ROW ?=
 SEED ?=
+MINUTES ?=
 BIN := .venv/bin
 
 .PHONY: help
@@ -32,7 +33,7 @@ test-slow: ## The slow suites: long property tests, models, the decoders' fuzzer
 .PHONY: faults
 faults: ## Break the running system in every known way while people talk (ROW=F6,F15 picks, SEED=7 repeats)
 	@setup/run test
-	LINGUA_ROW=$(ROW) LINGUA_SEED=$(SEED) $(BIN)/pytest tests/faults $(ARGS)
+	LINGUA_ROW=$(ROW) LINGUA_SEED=$(SEED) LINGUA_MINUTES=$(MINUTES) $(BIN)/pytest tests/faults $(ARGS)
 	$(BIN)/python tests/faults/report.py
 
 .PHONY: e2e

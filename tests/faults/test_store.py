@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kit.eventually import eventually
-from kit.proxy import proxy_to
 from kit.rig import rig
 
 if TYPE_CHECKING:
@@ -126,12 +125,9 @@ async def test_the_store_forgets_its_scripts_all_the_time(tmp_path: Path, seed: 
 
 @pytest.mark.row("F24")
 async def test_replies_of_the_store_are_lost(tmp_path: Path, seed: int, figures: dict[str, Any]) -> None:
-    async with rig(tmp_path, seed, schedulers=0, nodes=0) as system, proxy_to(system.disk.port) as way:
-        system.store_url = f"redis://127.0.0.1:{way.port}/0"
-        for _ in range(2):
-            await system.add_scheduler()
-        for number in range(4):
-            await system.add_node(f"node-{number}")
+    async with rig(tmp_path, seed, through=True) as system:
+        way = system.way
+        assert way is not None
         async with system.people() as talking:
             for _ in range(40):
                 way.lose_replies += 1
@@ -192,5 +188,8 @@ async def test_the_store_refuses_to_write(tmp_path: Path, seed: int, figures: di
                     admin.execute_command(*words)
             assert await recovered(system, talking) <= RECOVERED_S + MARGIN_S
         await system.settle(talking)
-        assert all(scheduler.is_ready() for scheduler in system.schedulers)
+        await system.until(
+            lambda: all(scheduler.is_ready() for scheduler in system.schedulers),
+            within_s=RECOVERED_S + MARGIN_S, what="all are ready again",
+        )  # fmt: skip
         figures |= system.figures

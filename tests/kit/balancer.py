@@ -14,6 +14,32 @@ if TYPE_CHECKING:
 _BLOCK = 65_536
 
 
+class _Line:
+    """One connection that is carried."""
+
+    def __init__(self, *writers: asyncio.StreamWriter) -> None:
+        self.silent = False
+        self.swallowed = 0
+        self._writers = writers
+
+    def cut(self) -> None:
+        """Reset both sides."""
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Carry one direction to its end."""
+        while data := await reader.read(_BLOCK):
+            if self.silent:
+                self.swallowed += 1
+                continue
+            writer.write(data)
+            await writer.drain()
+        # The other direction may still carry a close frame's answer.
+        if writer.can_write_eof():
+            writer.write_eof()
+
+
 class Balancer:
     """Carries connections to a random one of ``ready()``; what is open stays where it is."""
 
@@ -23,6 +49,24 @@ class Balancer:
         self.url = ""
         self.connections = 0
         self.refused = 0
+        self._lines: set[_Line] = set()
+
+    def cut(self, share: float, source: random.Random) -> int:
+        """Reset about so many of the connections, chosen by chance, and return how many that were."""
+        chosen = [line for line in list(self._lines) if source.random() < share]
+        for line in chosen:
+            line.cut()
+        return len(chosen)
+
+    def silence(self, share: float, source: random.Random) -> Callable[[], int]:
+        """Let about so many of the connections stay open and carry nothing any more, for as long as they last.
+
+        :returns: what tells how much they swallowed.
+        """
+        chosen = [line for line in self._lines if source.random() < share]
+        for line in chosen:
+            line.silent = True
+        return lambda: sum(line.swallowed for line in chosen)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection to its end."""
@@ -33,15 +77,17 @@ class Balancer:
             writer.transport.abort()
             return
         back, out = there
+        line = _Line(out, writer)
+        self._lines.add(line)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(_carry(reader, out))
-                group.create_task(_carry(back, writer))
+                group.create_task(line.carry(reader, out))
+                group.create_task(line.carry(back, writer))
         except* (OSError, EOFError):
             pass
         finally:
-            out.transport.abort()
-            writer.transport.abort()
+            self._lines.discard(line)
+            line.cut()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         urls = self._ready()
@@ -50,15 +96,6 @@ class Balancer:
             with contextlib.suppress(OSError):
                 return await asyncio.open_connection(parts.hostname, parts.port)
         return None
-
-
-async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(_BLOCK):
-        writer.write(data)
-        await writer.drain()
-    # The other direction may still carry a close frame's answer.
-    if writer.can_write_eof():
-        writer.write_eof()
 
 
 @contextlib.asynccontextmanager

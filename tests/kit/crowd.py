@@ -41,7 +41,8 @@ class Spoken:
 
 class Talker:
     """One person. ``broken`` are the reasons for which the library gave a session up, ``gaps_ms`` the times without a
-    connection after which it went on, ``renewed`` how often with a fresh session."""
+    connection after which it went on, ``renewed`` how often with a fresh session, ``answered`` how many utterances have
+    an answer."""
 
     def __init__(self, url: str, pair: tuple[str, str], source: random.Random, pause_s: float) -> None:
         self.spoken: dict[str, Spoken] = {}
@@ -49,6 +50,7 @@ class Talker:
         self.broken: list[str] = []
         self.gaps_ms: list[float] = []
         self.renewed = 0
+        self.answered = 0
         self._url = url
         self._pair = pair
         self._source = source
@@ -110,6 +112,7 @@ class Talker:
             if spoken is None:
                 self.strays.append(event.translation)
             else:
+                self.answered += not spoken.answers
                 spoken.answers.append(time.monotonic())
         elif isinstance(event, Resumed | Renewed):
             self.gaps_ms.append(event.gap_ms)
@@ -135,7 +138,7 @@ class Crowd:
     @property
     def answered(self) -> int:
         """Count the utterances that have an answer."""
-        return sum(1 for spoken in self.spoken if spoken.answers)
+        return sum(talker.answered for talker in self.talkers)
 
     def worst_wait_s(self) -> float:
         """Tell the longest time that anybody waited for an answer."""

@@ -6,6 +6,7 @@ import ctypes
 import os
 import subprocess
 from contextlib import contextmanager
+from itertools import count
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 _CLONE_NEWNET = 0x40000000
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _HERE = "/proc/thread-self/ns/net"
+#: It waits while another one of its kind is at work.
+_TABLES = ("iptables", "-w", "10")
+_numbers = count(1)
 
 
 @contextmanager
@@ -48,7 +52,11 @@ def run(*command: str) -> str:
 
 
 class Cut:
-    """Drops what goes out, in the network of this thread."""
+    """Drops what goes out, in the network of this thread, until it is healed; one cut knows nothing of another."""
+
+    def __init__(self) -> None:
+        self._chain = f"cut-{next(_numbers)}"
+        self._made = False
 
     def between(self, one: str, other: str) -> None:
         """Drop what goes from either address to the other."""
@@ -59,19 +67,35 @@ class Cut:
         """Drop what processes of a group send to an address."""
         self._drop("-d", address, "-m", "owner", "--gid-owner", str(gid))
 
+    def way(self, gid: int, port: int) -> None:
+        """Drop what processes of a group send to a port; what they answer from a port of their own goes on."""
+        self._drop("-p", "tcp", "--dport", str(port), "-m", "owner", "--gid-owner", str(gid))
+
     def others(self, gid: int, address: str) -> None:
         """Drop what processes outside a group send to an address; those with an address of their own are not meant."""
         self._drop("-d", address, "-s", "127.0.0.1", "-m", "owner", "!", "--gid-owner", str(gid))
 
-    def heal(self) -> int:
-        """Drop nothing any more; return how many packets were dropped."""
-        listed = run("iptables", "-L", "OUTPUT", "-v", "-n", "-x").splitlines()[2:]
-        run("iptables", "-F", "OUTPUT")
+    def dropped(self) -> int:
+        """Tell how many packets were dropped."""
+        listed = run(*_TABLES, "-L", self._chain, "-v", "-n", "-x").splitlines()[2:] if self._made else []
         return sum(int(line.split()[0]) for line in listed if "DROP" in line)
 
-    @staticmethod
-    def _drop(*what: str) -> None:
-        run("iptables", "-A", "OUTPUT", *what, "-j", "DROP")
+    def heal(self) -> int:
+        """Drop nothing any more; return how many packets were dropped."""
+        dropped = self.dropped()
+        if self._made:
+            run(*_TABLES, "-D", "OUTPUT", "-j", self._chain)
+            run(*_TABLES, "-F", self._chain)
+            run(*_TABLES, "-X", self._chain)
+            self._made = False
+        return dropped
+
+    def _drop(self, *what: str) -> None:
+        if not self._made:
+            run(*_TABLES, "-N", self._chain)
+            run(*_TABLES, "-A", "OUTPUT", "-j", self._chain)
+            self._made = True
+        run(*_TABLES, "-A", self._chain, *what, "-j", "DROP")
 
 
 def _do(failed: int, what: str) -> None:

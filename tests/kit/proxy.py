@@ -16,6 +16,7 @@ class Proxy:
     ``lose_replies``: so many chunks of replies are thrown away, each with its connection, after the server has acted.
     ``hold_replies``: replies are kept back and the connections stay open, as from a half-open peer.
     ``hole``: what either side says is swallowed and the connections stay open, as in a network that drops packets.
+    ``delay_s``: everything that is said arrives so much later.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -24,15 +25,19 @@ class Proxy:
         self.lose_replies = 0
         self.hold_replies = False
         self.hole = False
+        self.delay_s = 0.0
         self.lost = 0
         self.held = 0
+        self.slowed = 0
         self.connections = 0
         self._writers: set[asyncio.StreamWriter] = set()
 
-    def cut(self) -> None:
-        """Reset every connection now."""
-        for writer in list(self._writers):
+    def cut(self) -> int:
+        """Reset every connection now; return how many sides that were."""
+        writers = list(self._writers)
+        for writer in writers:
             writer.transport.abort()
+        return len(writers)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection until either side ends it."""
@@ -64,6 +69,9 @@ class Proxy:
             if self.hole or (replies and self.hold_replies):
                 self.held += 1
                 continue
+            if self.delay_s:
+                self.slowed += 1
+                await asyncio.sleep(self.delay_s)
             writer.write(data)
             await writer.drain()
         raise EOFError

@@ -20,6 +20,7 @@ from kit.crowd import Crowd, crowd
 from kit.eventually import eventually
 from kit.fleet import Fleet, NodeProcess, fleet, start_node
 from kit.proof import marks
+from kit.proxy import Proxy, proxy_to
 from kit.schedulers import SchedulerProcess, assert_no_marks, dump, start_scheduler
 from kit.store_process import StoreProcess, store_process
 
@@ -34,11 +35,18 @@ _START_S = 60.0
 _LOOK_S = 0.2
 #: Until everything that was begun before the fault has ended: a job may take three attempts.
 _QUIET_S = 90.0
+#: Group of the first scheduler of a rig whose processes can be cut off; each has the next one.
+_FIRST_GID = 70_100
 
 
 @dataclass
 class Rig:
-    """What runs. ``figures`` are what the row measured; they go into the report."""
+    """What runs. ``figures`` are what the row measured; they go into the report.
+
+    ``way`` stands between the schedulers and the store, if the row wanted one. ``apart``: each scheduler is in a group
+    of its own, so that :class:`kit.own_network.Cut` can tell them apart. ``taken`` are the processes, by pid, to which
+    a fault is being done (:mod:`kit.injectors`).
+    """
 
     directory: Path
     source: random.Random
@@ -46,9 +54,12 @@ class Rig:
     schedulers: list[SchedulerProcess]
     settings: dict[str, object]
     store_url: str
+    apart: bool = False
+    way: Proxy | None = None
     front: Balancer | None = None
     team: Fleet = field(default_factory=Fleet)
     figures: dict[str, Any] = field(default_factory=dict)
+    taken: set[int] = field(default_factory=set)
 
     @property
     def disk(self) -> StoreProcess:
@@ -75,10 +86,13 @@ class Rig:
 
     async def add_scheduler(self, **settings: object) -> SchedulerProcess:
         """Start one more and wait until it is ready."""
-        name = f"scheduler-{len(self.schedulers)}"
+        number = len(self.schedulers)
+        name = f"scheduler-{number}"
+        if self.apart:
+            settings.setdefault("gid", _FIRST_GID + number)
         made = start_scheduler(self.directory, self.store_url, name, **(self.settings | settings))
         self.schedulers.append(made)
-        await eventually(made.is_ready, within_s=_START_S, what=f"{name} is ready")
+        await self.until(made.is_ready, within_s=_START_S, what=f"{name} is ready")
         return made
 
     def metric(self, name: str, **labels: str) -> float:
@@ -142,13 +156,16 @@ class Rig:
 @asynccontextmanager
 async def rig(
     directory: Path, seed: int, *, schedulers: int = 2, nodes: int = 4, delay_ms: int = 100,
-    store: StoreProcess | SentinelStore | None = None, **settings: object,
+    store: StoreProcess | SentinelStore | None = None, through: bool = False, apart: bool = False, **settings: object,
 ) -> AsyncIterator[Rig]:  # fmt: skip
     """Run a store (unless one is given), ``schedulers`` and ``nodes``; ``settings`` are the schedulers'
-    (``job_wait_ms=5000``)."""
+    (``job_wait_ms=5000``). ``through``: they reach the store through :attr:`Rig.way`."""
     async with AsyncExitStack() as stack:
         used = store or stack.enter_context(store_process(directory / "store"))
-        made = Rig(directory, random.Random(seed), used, [], settings, used.url)
+        made = Rig(directory, random.Random(seed), used, [], settings, used.url, apart)
+        if through:
+            made.way = await stack.enter_async_context(proxy_to(made.disk.port))
+            made.store_url = f"redis://127.0.0.1:{made.way.port}/0"
         stack.enter_context(_stopping(made))
         for _ in range(schedulers):
             await made.add_scheduler()

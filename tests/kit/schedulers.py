@@ -40,6 +40,7 @@ class SchedulerProcess:
     url: str
     process: subprocess.Popen[bytes]
     log: Path
+    gid: int | None = None
 
     def ask(self, path: str, method: str = "GET", body: object = None) -> tuple[int, Any]:
         """Return the status and the body (parsed if it is JSON) of one HTTP call."""
@@ -78,9 +79,22 @@ class SchedulerProcess:
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
     @property
+    def port(self) -> int:
+        """Tell where it listens."""
+        return int(self.url.rsplit(":", 1)[1])
+
+    @property
     def rss_bytes(self) -> int:
         """Read how much memory it has."""
         return int(psutil.Process(self.process.pid).memory_info().rss)
+
+    def pause(self) -> None:
+        """Stop it where it is."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let a paused one go on."""
+        self.process.send_signal(signal.SIGCONT)
 
     def terminate(self) -> None:
         """Ask it to drain and stop."""
@@ -147,7 +161,7 @@ def start_scheduler(
         process = subprocess.Popen(
             [sys.executable, "-m", "lingua_scheduler"], env=environment, stdout=sink, stderr=sink, group=gid
         )
-    return SchedulerProcess(name, f"http://127.0.0.1:{port}", process, log)
+    return SchedulerProcess(name, f"http://127.0.0.1:{port}", process, log, gid)
 
 
 @contextmanager
