@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kit.composition import plan, play
-from kit.injectors import fitting
+from kit.injectors.table import fitting
 from kit.own_network import own_network
 from kit.rig import rig
 from kit.sentinels import sentinel_store

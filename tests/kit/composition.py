@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from kit.eventually import eventually
-from kit.injectors import INJECTORS
+from kit.injectors.table import INJECTORS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kit.crowd import Crowd
-    from kit.injectors import Injector
+    from kit.injectors.interface import Injector
     from kit.rig import Rig
 
 _BEGIN_WITHIN_S: Final = 6.0

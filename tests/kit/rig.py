@@ -45,7 +45,7 @@ class Rig:
 
     ``way`` stands between the schedulers and the store, if the row wanted one. ``apart``: each scheduler is in a group
     of its own, so that :class:`kit.own_network.Cut` can tell them apart. ``taken`` are the processes, by pid, to which
-    a fault is being done (:mod:`kit.injectors`).
+    a fault is being done (:mod:`kit.injectors.table`).
     """
 
     directory: Path
