@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from lingua_state.errors import NoNode, QueueFull, StoreFault
+from lingua_state.errors import NoNode, QueueFull, SessionReplaced, StoreFault
 from lingua_state.models import Candidate, Capability, Explanation, Pair, Waiting
 from lingua_state.records import to_assigned, to_assigned_all, to_fields, to_job
 from lingua_state.wants import want_of
@@ -30,6 +30,7 @@ async def dispatch(store: Store, request: DispatchRequest) -> Assigned | Waiting
     a job that went further since is answered by its record.
 
     :raises NoNode: none is free and ``wait_ms`` is 0. :raises QueueFull: too many wait for the same already.
+    :raises SessionReplaced: a later attach than ``generation`` holds the session; nothing was changed.
     :raises ValueError: a field of the request is out of its bounds.
     """
     check(request)
@@ -44,13 +45,15 @@ async def dispatch(store: Store, request: DispatchRequest) -> Assigned | Waiting
         store.keys.root, store.keys.session_root, request.job_id, request.session_id, request.owner, want,
         request.turn_id, request.utterance_index + 1, request.priority, request.wait_ms, request.turn_wait_ms,
         request.handover_ms, run_ms(request), request.max_attempts, ",".join(request.exclude), request.queue_limit,
-        JOB_TTL_MS, 1 if request.request_id else 0, kept(request),
+        JOB_TTL_MS, 1 if request.request_id else 0, kept(request), request.generation,
     ]  # fmt: skip
     outcome, *rest = await store.scripts.run("dispatch", keys, args, surely=True)
     if outcome == "no_node":
         raise NoNode(f"no node is free for {want}")
     if outcome == "queue_full":
         raise QueueFull(f"{rest[0]} jobs wait for {want} already")
+    if outcome == "replaced":
+        raise SessionReplaced(f"{request.session_id} is held in generation {rest[0]}")
     return placed(outcome, rest)
 
 

@@ -221,7 +221,7 @@ class DispatchRequest:
     ``expected_ms`` is the expected processing time where known (0: unknown). ``handover_ms`` bounds the time from the
     assignment to the moment the job is on the node's socket. ``turn_wait_ms`` is how long the job waits for the node
     that holds its turn when that is full. ``queue_limit`` bounds the jobs that wait for the same. ``wait_ms`` 0: don't
-    wait.
+    wait. ``generation`` is that of the caller's attach of the session; 0: it holds none, and nothing is compared.
     """
 
     job_id: str
@@ -243,6 +243,7 @@ class DispatchRequest:
     handover_ms: int = 3_000
     expected_ms: int = 0
     max_attempts: int = 3
+    generation: int = 0
     exclude: tuple[str, ...] = ()
     """Nodes that must not have it; ``@`` and the name of an instance: all that are connected there."""
     audio_ms: int = 0

@@ -8,7 +8,7 @@ import pytest
 
 from kit.state import EN_ES, ES_EN, age, assign, begin, can, due_now, finish, join, load_of, want
 from lingua_state import dispatch, jobs, nodes, sessions, sweep
-from lingua_state.errors import NoNode, QueueFull
+from lingua_state.errors import NoNode, QueueFull, SessionReplaced
 from lingua_state.models import Affinity, Assigned, DispatchRequest, JobRecord, JobStatus, Pair, Waiting
 
 if TYPE_CHECKING:
@@ -60,6 +60,52 @@ async def test_the_same_call_again_gets_the_first_answer(store: Store) -> None:
     ended = await dispatch.dispatch(store, request)
     assert isinstance(ended, JobRecord)
     assert ended.status is JobStatus.COMPLETED
+
+
+async def test_who_held_a_session_before_gets_no_node_for_it_and_changes_nothing(store: Store) -> None:
+    await join(store, "n1", capacity=5)
+    session_id = await begin(store)
+    await assign(store, session_id=session_id, turn_id="t1", generation=1)
+    await begin(store, session_id)
+    held = await store.call("HGETALL", store.keys.session(session_id))
+    stale = want(session_id=session_id, turn_id="t2", utterance_index=7, request_id="r1", generation=1)
+    with pytest.raises(SessionReplaced, match="generation 2"):
+        await dispatch.dispatch(store, stale)
+    assert await jobs.get(store, stale.job_id) is None
+    assert await load_of(store, "n1") == 1
+    assert await store.call("HGETALL", store.keys.session(session_id)) == held
+    assert await store.call("EXISTS", store.keys.request("", "r1")) == 0
+
+
+async def test_who_held_a_session_before_does_not_wait_for_it_either(store: Store) -> None:
+    session_id = await begin(store)
+    await begin(store, session_id)
+    with pytest.raises(SessionReplaced):
+        await dispatch.dispatch(store, want(session_id=session_id, generation=1))
+    assert await store.call("EXISTS", store.keys.waiting("en:es")) == 0
+
+
+async def test_a_job_that_was_made_in_time_gets_its_first_answer_also_when_the_session_went_on(store: Store) -> None:
+    await join(store, "n1")
+    session_id = await begin(store)
+    request = want(session_id=session_id, generation=1)
+    first = await dispatch.dispatch(store, request)
+    await begin(store, session_id)
+    assert await dispatch.dispatch(store, request) == first
+
+
+@pytest.mark.parametrize("generation", [0, 2, 3])
+async def test_the_holder_and_who_names_no_generation_get_their_node(store: Store, generation: int) -> None:
+    # A later generation than the store's is that of a holder whose store was set back.
+    await join(store, "n1")
+    session_id = await begin(store)
+    await begin(store, session_id)
+    await assign(store, session_id=session_id, generation=generation)
+
+
+async def test_a_session_that_the_store_has_lost_gets_its_node(store: Store) -> None:
+    await join(store, "n1")
+    await assign(store, session_id="forgotten", generation=3)
 
 
 async def test_waiting_again_is_answered_by_the_same_place(store: Store) -> None:

@@ -24,7 +24,7 @@ from kit.state_model import Job, Model, Node, Snapshot, lasting_keys
 from lingua_state import declarations, dispatch, jobs, nodes, pools, sessions, sweep
 from lingua_state.client import RedisSettings, Store, open_store
 from lingua_state.declared import Declaration, Scheduling
-from lingua_state.errors import NodeIdTaken, NoNode, Redeclared, StaleGeneration
+from lingua_state.errors import NodeIdTaken, NoNode, Redeclared, SessionReplaced, StaleGeneration
 from lingua_state.keys import Keys
 from lingua_state.models import (
     TERMINAL,
@@ -90,16 +90,17 @@ class States(RuleBasedStateMachine):
     def begin(self, capacities: tuple[int, int, int]) -> None:
         opened = [self.run(open_store(RedisSettings(url=self.server.url, cell=self.server.cell))) for _ in range(2)]
         self.store, self.other = opened
-        for session_id in SESSIONS:
-            self.run(
-                sessions.attach(
-                    self.store, session_id=session_id, instance_id="s1", tenant="", source="en", target="es",
-                    mode="one_way", trace_id="t", ttl_ms=600_000,
-                )
-            )  # fmt: skip
-
+        self.held = {session_id: self.attach(session_id) for session_id in SESSIONS}
         for number, capacity in enumerate(capacities, 1):
             self.join(f"n{number}", capacity, can("en es", "en es") if number < 3 else can("en", "es"), anew=True)
+
+    def attach(self, session_id: str) -> int:
+        return self.run(
+            sessions.attach(
+                self.store, session_id=session_id, instance_id="s1", tenant="", source="en", target="es",
+                mode="one_way", trace_id="t", ttl_ms=600_000,
+            )
+        )  # fmt: skip
 
     # Nodes
 
@@ -244,6 +245,26 @@ class States(RuleBasedStateMachine):
         if node_id in self.model.nodes:
             self.raw.hset(self.keys.node(node_id), "quarantined_until_ms", 1)
 
+    # Sessions
+
+    @rule(session=st.sampled_from(SESSIONS))
+    def go_on_elsewhere(self, session: str) -> None:
+        self.held[session] = self.attach(session)
+
+    @rule(session=st.sampled_from(SESSIONS), patient=st.booleans())
+    def dispatch_from_the_past(self, session: str, patient: bool) -> None:
+        if self.held[session] == 1:
+            return
+        before = self.raw.hgetall(self.keys.session(session))
+        request = DispatchRequest(
+            "stale", session, "s1", EN_ES, 0, "t9", wait_ms=600_000 if patient else 0,
+            generation=self.held[session] - 1,
+        )  # fmt: skip
+        with pytest.raises(SessionReplaced):
+            self.run(dispatch.dispatch(self.other, request))
+        assert self.raw.hgetall(self.keys.session(session)) == before
+        assert not self.raw.exists(self.keys.job("stale"))
+
     # Jobs
 
     @rule(session=st.sampled_from(SESSIONS), turn=st.sampled_from(["t1", "t2"]), pair=PAIRS)
@@ -264,7 +285,7 @@ class States(RuleBasedStateMachine):
         job_id = f"j{len(self.requests)}"
         request = DispatchRequest(
             job_id, session, "s1", pair, len(self.requests), turn, priority=priority, exclude=tuple(exclude),
-            wait_ms=600_000 if patient else 0, turn_wait_ms=300_000,
+            wait_ms=600_000 if patient else 0, turn_wait_ms=300_000, generation=self.held[session],
         )  # fmt: skip
         self.requests[job_id] = request
         self.model.jobs[job_id] = Job("new")

@@ -29,12 +29,14 @@ ARGV[16]  queue_limit      jobs that may wait in one queue
 ARGV[17]  ttl_ms           of the record
 ARGV[18]  has_request_id   1 or 0
 ARGV[19]  request          what is kept of the request, JSON
+ARGV[20]  generation       of the caller's attach of the session; 0: it holds none, nothing is compared
 
 Returns  {"assigned", row, others}                       row and others as assigned_row makes them
          {"waiting", job_id, until_ms, ahead, others}
          {"known", job_id, due_ms, record}               this job or request went further before
          {"no_node"}                                     none is free and wait_ms is 0; nothing was written
          {"queue_full", depth}                           nothing was written
+         {"replaced", generation}                        a later attach holds the session; nothing was written
 
 Clock    Redis TIME
 Repeat   safe: known by the job id; the first answer comes again while it holds.
@@ -64,6 +66,11 @@ local job = {
 local w = want_read(c, job.want)
 local exclude = id_set(job.exclude)
 local session = session_read(c, job)
+-- Who was paused and comes back must neither take a slot nor move the turn of who holds the session now. A record that
+-- is gone, or was set back, is no reason: the store may have lost its past.
+if session.known and ARGV[20] ~= "0" and tonumber(session.known) > tonumber(ARGV[20]) then
+  return { "replaced", tonumber(session.known) }
+end
 local preferred = session.turn_node ~= "" and session.turn_node or session.node
 local node, pinned
 if preferred ~= "" then
