@@ -20,10 +20,10 @@ from lingua_scheduler.owned import OwnedJobs, Paces
 from lingua_scheduler.reports import Reports
 from lingua_scheduler.verdicts import (
     assigned_again,
-    code_of,
     ended_code,
     error_code,
     is_of_the_audio,
+    is_unowned,
     kept_out_ms,
     model_pairs,
     stage_ms,
@@ -32,14 +32,14 @@ from lingua_scheduler.verdicts import (
 from lingua_scheduler.work import Done, Failed, Recall
 from lingua_state import dispatch as state
 from lingua_state import jobs, nodes
-from lingua_state.errors import JobMissing, StateError
+from lingua_state.errors import JobMissing, SessionReplaced, StateError
 from lingua_state.models import TERMINAL, Assigned, EndedJob, JobRecord, JobStatus, Waiting
 from lingua_wire.codes import ErrorCode
 from lingua_wire.errors import WireError
 from lingua_wire.node_messages import JobAck, JobResult, JobStarted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
     from typing import Any
 
     from lingua_scheduler.carrier import Carrier
@@ -99,12 +99,11 @@ class Dispatcher:
 
     async def cancel_by_id(self, job_id: str) -> bool:
         """End any instance's job; False: it had ended before, or never was."""
-        transition = await self._reports.ended(job_id, JobStatus.CANCELLED, ErrorCode.JOB_CANCELLED)
-        record = transition.record
-        if transition.outcome != "ok" or record is None:
-            return False
-        self._carrier.tell([EndedJob(job_id, record.session_id, record.owner, ErrorCode.JOB_CANCELLED)])
-        return True
+        return await self._end_by_id(job_id, JobStatus.CANCELLED, ErrorCode.JOB_CANCELLED)
+
+    async def end_unowned(self, job_id: str) -> bool:
+        """End the job of an instance that seems to be dead; one that only slept may begin it anew. False: as above."""
+        return await self._end_by_id(job_id, JobStatus.FAILED, ErrorCode.WS_DISCONNECTED)
 
     def on_said(self, said: Said) -> None:
         """Take what a node said about its job."""
@@ -130,7 +129,7 @@ class Dispatcher:
             self._assign(job, notice)
         elif isinstance(notice, EndedJob):
             self._recall(job, notice.code)
-            self._end(job, Failed(ended_code(job.last_code, notice.code), "the job was ended"))
+            self._end(job, self._ended_by_the_store(job, notice.code, job.attempt_id))
         elif job.attempt_id == notice.attempt_id:
             self._lose(job, notice.reason)
 
@@ -166,6 +165,14 @@ class Dispatcher:
         began_s = time.perf_counter()
         try:
             answer = await state.dispatch(self._store, self._request(job))
+        except SessionReplaced:
+            self._metrics.dispatch_seconds.of("replaced").observe(time.perf_counter() - began_s)
+            self._metrics.sessions_fenced.of("dispatch").inc()
+            self._metrics.audio_released.of("dropped").inc()
+            self._forget(job)
+            message = "its session went on elsewhere before it had a job"
+            job.asker.job_ended(job, Failed(ErrorCode.SESSION_REPLACED, message, audio_lost=True))
+            return
         except StateError as error:
             self._metrics.dispatch_seconds.of("store_error").observe(time.perf_counter() - began_s)
             raise error from None
@@ -176,8 +183,10 @@ class Dispatcher:
         await self._follow(job, answer)
 
     def _request(self, job: Job) -> DispatchRequest:
-        avoided, request = self._carrier.avoided(), job.work.request
-        return replace(request, exclude=(*request.exclude, *avoided)) if avoided else request
+        avoided, request, generation = self._carrier.avoided(), job.work.request, job.asker.generation
+        if avoided or generation != request.generation:
+            return replace(request, exclude=(*request.exclude, *avoided), generation=generation)
+        return request
 
     async def _follow(self, job: Job, answer: Assigned | Waiting | EndedJob | JobRecord) -> None:
         """Act on the store's answer to a dispatch or a failover."""
@@ -269,7 +278,7 @@ class Dispatcher:
             for pair in model_pairs(job.work.request):
                 await nodes.exclude_from_pair(self._store, said.node_id, pair, kept_out)
         if job.audio is None:
-            await self._reports.failed(said, code)
+            await self._try_to_tell(self._reports.failed(said, code))
             await self._give_up(job, code, audio_lost=not is_of_the_audio(code))
             return
         job.last_code = code
@@ -310,9 +319,16 @@ class Dispatcher:
         await self._follow(job, answer)
 
     async def _give_up(self, job: Job, code: ErrorCode, *, audio_lost: bool = False) -> None:
-        await self._reports.ended(job.job_id, JobStatus.FAILED, code)
+        await self._try_to_tell(self._reports.ended(job.job_id, JobStatus.FAILED, code))
         message = "its audio is not held here any more" if audio_lost else "every attempt failed"
         self._end(job, Failed(code, message, audio_lost=audio_lost))
+
+    async def _try_to_tell(self, telling: Awaitable[object]) -> None:
+        """Tell the store what is decided here anyway; while it is away it finds out by the job's deadline."""
+        try:
+            await telling
+        except StateError as error:
+            self._metrics.store_errors.of(error.code).inc()
 
     async def _withdraw(self, job: Job) -> None:
         await self._reports.ended(job.job_id, JobStatus.CANCELLED, ErrorCode.JOB_CANCELLED)
@@ -339,8 +355,8 @@ class Dispatcher:
             record = await jobs.get(self._store, job.job_id)
         except StateError:
             return  # asked again later; its node may answer meanwhile
-        if job.ended:
-            return
+        if job.ended or job.settling == job.attempt_id != 0:
+            return  # what the store has may be our own result, of which we only await that replicas have it
         if record is None:
             await self._begin_again(job)
         else:
@@ -361,9 +377,10 @@ class Dispatcher:
             message = "a job with this request id was made before"
             self._end(job, Failed(ErrorCode.CONFLICT, message, made_before=record.job_id))
         elif record.status in TERMINAL:
-            code = code_of(record.error_code or ErrorCode.JOB_TIMEOUT)
-            self._recall(job, code)
-            self._end(job, Failed(code, record.error_message or "the job was ended"))
+            word = record.error_code or ErrorCode.JOB_TIMEOUT
+            self._recall(job, word)
+            message = record.error_message or "the job was ended"
+            self._end(job, self._ended_by_the_store(job, word, record.attempt_id, message))
         elif record.node_id and record.attempt_id > job.attempt_id:
             await self._adopt_attempt(job, record)
         elif record.status is JobStatus.PENDING and record.attempt_id == job.attempt_id != 0:
@@ -375,6 +392,10 @@ class Dispatcher:
             return
         self._assign(job, assigned_again(record, node))
 
+    def _ended_by_the_store(self, job: Job, word: str, attempt_id: int, message: str = "the job was ended") -> Failed:
+        unowned = is_unowned(word, job.work.request.max_attempts - attempt_id)
+        return Failed(ended_code(job.last_code, word), message, unowned=unowned)
+
     async def _disown(self, notice: Notice) -> None:
         """End a job that the store still thinks ours: nobody waits for it."""
         if isinstance(notice, EndedJob):
@@ -383,6 +404,14 @@ class Dispatcher:
         await self._reports.ended(notice.job_id, JobStatus.FAILED, code, message)
 
     # Ends
+
+    async def _end_by_id(self, job_id: str, status: JobStatus, code: ErrorCode) -> bool:
+        transition = await self._reports.ended(job_id, status, code)
+        record = transition.record
+        if transition.outcome != "ok" or record is None:
+            return False
+        self._carrier.tell([EndedJob(job_id, record.session_id, record.owner, code)])
+        return True
 
     def _end(self, job: Job, outcome: Outcome) -> None:
         if job.ended:

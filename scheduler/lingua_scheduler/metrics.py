@@ -89,6 +89,10 @@ class Metrics:
         self.sessions_closed = self._counter("sessions_closed", "Sessions that ended, by close code", ("code",))
         #: Labels: how (here, handed_over, rebuilt, refused).
         self.sessions_resumed = self._counter("sessions_resumed", "Sessions that went on after a loss", ("how",))
+        #: Labels: write (dispatch, renewal; every other refused write is followed by a renewal).
+        self.sessions_fenced = self._counter(
+            "sessions_fenced", "Writes refused since a later connection, elsewhere, holds the session", ("write",)
+        )
         #: Labels: reason (drain, max_session, rebalance).
         self.sessions_moved = self._counter("sessions_moved", "Clients asked to connect again elsewhere", ("reason",))
         #: Labels: reason (IsFinal, Timeout, MaxDuration, MaxLength, Silence, Close, Drain).
@@ -118,7 +122,7 @@ class Metrics:
         self.assigned = self._counter("jobs_assigned", "Assignments, by why that node", ("affinity",))
         #: Labels: reason (stale_attempt, wrong_node, already_ended, missing, digest, late, duplicate).
         self.results_rejected = self._counter("results_rejected", "Results that did not count, by reason", ("reason",))
-        #: Labels: outcome (assigned, waiting, repeated, refused, store_error).
+        #: Labels: outcome (assigned, waiting, repeated, replaced, store_error).
         self.dispatch_seconds = self._histogram(
             "dispatch_seconds", "Finalize to the store's answer", ("outcome",), _DISPATCH_SECONDS
         )

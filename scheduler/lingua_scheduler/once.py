@@ -51,6 +51,7 @@ class OneCall:
         bound.add(self._held_bytes)
         self.placed: asyncio.Future[JobView] = loop.create_future()
         self.outcome: asyncio.Future[Outcome] = loop.create_future()
+        self.generation = 0
 
     def job_waiting(self, job: JobView) -> None:
         """Note that the job waits for a node."""

@@ -64,6 +64,6 @@ class Orphans:
                 log.info("a job of a dead instance ends", extra={"job_id": job_id, "peer": job.delivery.owner})
                 link.recall(job_id, attempt_id, "owner_gone")
                 try:
-                    await self._scheduler.dispatcher.cancel_by_id(job_id)
+                    await self._scheduler.dispatcher.end_unowned(job_id)
                 except StateError as error:  # its deadline in the store ends it
                     self._scheduler.metrics.store_errors.of(error.code).inc()

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: A node that says it is going tells so in its next heartbeat too; base nodes have one each 15 s.
 _DRAINING_MS: Final = 20_000
+#: How the store ends a job whose owner did not say in time what comes after a lost attempt.
+_UNOWNED: Final = frozenset({ErrorCode.JOB_TIMEOUT, ErrorCode.WS_DISCONNECTED, ErrorCode.PROCESSING_ERROR})
 _STAGES: Final = ("asr_ms", "nmt_ms", "tts_ms", "total_ms")
 
 
@@ -53,6 +55,11 @@ def ended_code(last: ErrorCode | None, word: str) -> ErrorCode:
     """Say why a job ended: that no other node came says less than why the ``last`` attempt failed."""
     code = code_of(word)
     return last or code if code is ErrorCode.NO_AVAILABLE_NODE else code
+
+
+def is_unowned(word: str, attempts_left: int) -> bool:
+    """Tell whether a job was ended for want of its owner, and not because there was no attempt left."""
+    return code_of(word) in _UNOWNED and attempts_left > 0
 
 
 def assigned_again(record: JobRecord, node: NodeRecord) -> Assigned:

@@ -116,12 +116,14 @@ class Done:
 @dataclass(frozen=True, slots=True)
 class Failed:
     """A job has no result and gets none. ``audio_lost``: only because its audio is not here any more. ``made_before``
-    names the job that has the same request id."""
+    names the job that has the same request id. ``unowned``: the store ended it since it heard nothing of its owner in
+    time, so that nobody is to blame: it may be begun anew."""
 
     code: ErrorCode
     message: str
     audio_lost: bool = False
     made_before: str = ""
+    unowned: bool = False
 
 
 Outcome: TypeAlias = "Done | Failed"
@@ -141,6 +143,10 @@ class JobView(Protocol):
 
 class Asker(Protocol):
     """Whoever wants a job's result: a session, or one HTTP call. Called in the event loop; must not block or raise."""
+
+    @property
+    def generation(self) -> int:
+        """Tell in which generation this instance holds the job's session now; 0: it holds none."""
 
     def job_waiting(self, job: JobView) -> None:
         """Note that no node is free yet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,25 +10,28 @@ import pytest
 
 from kit.eventually import eventually
 from kit.redis_servers import VALKEY, start_server
-from kit.state import can, join, unique
+from kit.state import begin, can, due_now, join, unique
 from lingua_scheduler.carrier import Carrier
 from lingua_scheduler.dispatch import Dispatcher
 from lingua_scheduler.metrics import Metrics
 from lingua_scheduler.settings import SchedulerSettings
 from lingua_scheduler.work import Delivery, Done, Failed, Refusal, Said, Work
-from lingua_state import jobs, nodes
+from lingua_state import jobs, nodes, sweep
 from lingua_state.client import RedisSettings, Store, open_store
 from lingua_state.models import DispatchRequest, JobStatus, LostJob, Pair
+from lingua_state.runner import Scripts
 from lingua_wire.codes import ErrorCode
 from lingua_wire.node_messages import JobAck, JobError, JobResult, NodeAsrPartial
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
     from pathlib import Path
 
     from kit.redis_servers import Server
     from lingua_scheduler.job import Job
     from lingua_scheduler.work import JobView, Outcome, Recall
+    from lingua_state.models import Swept
+    from lingua_state.multiplexed import Word
 
 HERE = "s1"
 AUDIO = b"sound" * 100
@@ -66,9 +70,10 @@ class NoPeers:
 class Asker:
     """Keeps what it is told."""
 
-    def __init__(self) -> None:
+    def __init__(self, generation: int = 0) -> None:
         self.told: list[str] = []
         self.outcome: Outcome | None = None
+        self.generation = generation
 
     def job_waiting(self, job: JobView) -> None:
         self.told.append("waiting")
@@ -372,6 +377,116 @@ async def test_a_result_that_is_there_is_given_though_the_store_forgot_its_job(r
     assert isinstance(await rig.ended(asker), Done)
 
 
+async def test_a_session_that_went_on_elsewhere_gets_no_job_here(rig: Rig) -> None:
+    await join(rig.store, "n1")
+    session_id = await begin(rig.store)
+    await begin(rig.store, session_id)
+    asker = Asker(generation=1)
+    job = rig.dispatcher.start(work(session_id=session_id), asker)
+    failed = await rig.ended(asker)
+    assert isinstance(failed, Failed)
+    assert (failed.code, failed.audio_lost, asker.told) == (ErrorCode.SESSION_REPLACED, True, [])
+    assert await jobs.get(rig.store, job.job_id) is None
+    assert len(rig.dispatcher) == 0
+    assert rig.metrics.sessions_fenced.of("dispatch")._value.get() == 1
+
+
+async def test_a_session_that_was_resumed_here_meanwhile_gets_its_job(rig: Rig) -> None:
+    await join(rig.store, "n1")
+    session_id = await begin(rig.store)
+    await begin(rig.store, session_id)
+    rig.dispatcher.start(work(session_id=session_id, generation=1), Asker(generation=2))
+    assert (await rig.delivered()).attempt_id == 1
+
+
+async def end_for_want_of_an_owner(store: Store, job_id: str) -> Swept:
+    """Let the attempt's time run out, and then that of the owner, who hears of neither."""
+    await due_now(store, job_id)
+    await sweep.sweep(store)
+    await due_now(store, job_id)
+    return await sweep.sweep(store)
+
+
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_job_that_the_store_ended_for_want_of_its_owner_may_be_begun_anew(rig: Rig, told: bool) -> None:
+    await join(rig.store, "n1")
+    job, asker = rig.start()
+    await rig.delivered()
+    swept = await end_for_want_of_an_owner(rig.store, job.job_id)
+    if told:
+        rig.carrier.tell(swept.ended)
+    else:
+        rig.dispatcher.check_all()
+    failed = await rig.ended(asker)
+    assert isinstance(failed, Failed)
+    assert (failed.code, failed.unowned) == (ErrorCode.JOB_TIMEOUT, True)
+
+
+async def test_a_job_whose_last_attempt_failed_is_not_begun_anew(rig: Rig) -> None:
+    await join(rig.store, "n1")
+    job, asker = rig.start(max_attempts=1)
+    await rig.delivered()
+    rig.carrier.tell((await end_for_want_of_an_owner(rig.store, job.job_id)).ended)
+    failed = await rig.ended(asker)
+    assert isinstance(failed, Failed)
+    assert not failed.unowned
+
+
+async def test_a_job_that_somebody_cancelled_is_not_begun_anew(rig: Rig) -> None:
+    await join(rig.store, "n1")
+    job, asker = rig.start()
+    await rig.delivered()
+    assert await rig.dispatcher.cancel_by_id(job.job_id)
+    failed = await rig.ended(asker)
+    assert isinstance(failed, Failed)
+    assert (failed.code, failed.unowned) == (ErrorCode.JOB_CANCELLED, False)
+
+
+async def test_a_job_of_an_instance_that_seems_dead_may_be_begun_anew_by_one_that_only_slept(rig: Rig) -> None:
+    await join(rig.store, "n1")
+    job, asker = rig.start()
+    await rig.delivered()
+    assert await rig.dispatcher.end_unowned(job.job_id)
+    failed = await rig.ended(asker)
+    assert isinstance(failed, Failed)
+    assert (failed.code, failed.unowned) == (ErrorCode.WS_DISCONNECTED, True)
+
+
+class LateScripts(Scripts):
+    """The scripts; the answers about the ends of jobs come when ``go_on`` is set, as where replicas are waited for."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store.policy)
+        self.done, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def run(
+        self, name: str, keys: Sequence[str], args: Sequence[Word] = (), *, surely: bool = False
+    ) -> list[Any]:
+        answer = await super().run(name, keys, args, surely=surely)
+        if name == "update_job_status" and surely:
+            self.done.set()
+            await self.go_on.wait()
+        return answer
+
+
+async def test_a_result_of_which_replicas_are_awaited_is_not_taken_for_an_end_by_others(store: Store) -> None:
+    late = LateScripts(store)
+    rig = Rig(replace(store, scripts=late))
+    await join(store, "n1")
+    job, asker = rig.start()
+    delivery = await rig.delivered()
+    rig.say(delivery, result(delivery))
+    await late.done.wait()
+    record = await jobs.get(store, job.job_id)
+    assert record is not None
+    assert record.status is JobStatus.COMPLETED
+    await rig.dispatcher._check(job)
+    assert asker.outcome is None
+    late.go_on.set()
+    assert isinstance(await rig.ended(asker), Done)
+    await rig.dispatcher.close()
+
+
 async def test_a_cancelled_job_leaves_no_slot_taken_even_while_it_is_dispatched(rig: Rig) -> None:
     await join(rig.store, "n1")
     in_flight, silent = rig.start()
@@ -445,5 +560,25 @@ async def test_with_the_store_away_work_gets_a_typed_error_and_results_still_arr
     rig.dispatcher.check_all()
     rig.say(delivery, result(delivery))
     assert isinstance(await rig.ended(before), Done)
+    await rig.dispatcher.close()
+    await store.close()
+
+
+async def test_audio_that_was_lost_while_the_store_is_away_can_be_asked_for_again(tmp_path: Path) -> None:
+    server = start_server(VALKEY, tmp_path)
+    store = await open_store(RedisSettings(url=server.url, timeout_ms=200, retry_budget_ms=200))
+    rig = Rig(store)
+    await join(store, "n1", capacity=2)
+    askers = {job.job_id: asker for job, asker in (rig.start(), rig.start())}
+    gone, bad = await rig.delivered(1), await rig.delivered(2)
+    for delivery in (gone, bad):
+        rig.say(delivery, ack(delivery))
+    server.process.stop()
+    rig.carrier.tell([LostJob(gone.job_id, "s", HERE, 1, "n1", JobStatus.ACCEPTED, "node_lost")])
+    rig.say(bad, failure(bad, "PROCESSING_ERROR"))
+    for delivery, code in ((gone, ErrorCode.NODE_UNAVAILABLE), (bad, ErrorCode.PROCESSING_ERROR)):
+        failed = await rig.ended(askers[delivery.job_id])
+        assert isinstance(failed, Failed)
+        assert (failed.code, failed.audio_lost) == (code, True)
     await rig.dispatcher.close()
     await store.close()

@@ -222,6 +222,7 @@ class SessionHub:
                 session.unknown = False
         except SessionReplaced:
             if generation == session.generation:
+                self._metrics.sessions_fenced.of("renewal").inc()
                 session.end(CloseCode.REPLACED)
         except StateError as error:
             self._metrics.store_errors.of(error.code).inc()

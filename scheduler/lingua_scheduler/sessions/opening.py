@@ -175,7 +175,7 @@ def make_session(
             settings,
             scheduler.sessions.background,
             lambda: (session_id, session.generation),
-            lambda: scheduler.sessions.check(session),
+            session.fenced,
         )
     return session
 

@@ -98,7 +98,7 @@ class Session:
         self._settings = settings
         self.ear = Ear(terms, scheduler.audio, settings.session.audio_bytes, start.sample)
         self._next_terms = terms
-        self.utterances = Utterances(scheduler, terms, self.ear, teller, self._on_outcome, start)
+        self.utterances = Utterances(scheduler, terms, self.ear, teller, self, start)
         self._idle = IdleWatch(now, settings.session.idle_warn_ms, settings.session.idle_close_ms)
         self._next_index = terms.profile.first_index(unix_ms()) if start.index is None else start.index
         self._whole: dict[int, int] = {}
@@ -188,6 +188,10 @@ class Session:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def fenced(self) -> None:
+        """Find out who holds it: the store says that somebody else does."""
+        self._scheduler.sessions.check(self)
 
     def expect_again(self) -> None:
         """Let the client send again at once what it said while there was no connection."""
@@ -400,7 +404,8 @@ class Session:
             if not self.ear.cutter.turns.open:
                 self._adopt_terms()
 
-    def _on_outcome(self) -> None:
+    def on_outcome(self) -> None:
+        """Look what is left to do: an outcome was told."""
         self._arm()
         if self.utterances:
             return

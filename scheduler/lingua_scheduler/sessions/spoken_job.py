@@ -24,6 +24,11 @@ class SpokenJob:
         self._spoken = spoken
         self._teller = teller
 
+    @property
+    def generation(self) -> int:
+        """Tell in which generation the session is held here."""
+        return self._utterances.generation
+
     def job_waiting(self, job: JobView) -> None:
         """Wait too: the client need not know."""
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from lingua_scheduler.clock import now_ms
 from lingua_scheduler.sessions.handover import Carried, Settled
@@ -40,13 +40,31 @@ log = logging.getLogger(__name__)
 
 #: How often receipts are due while audio comes.
 RECEIPT_MS: Final = 1_000
-#: How soon an utterance is tried again while the store is away, and how often the client is told of that.
+#: How soon an utterance is tried again while the store is away, or says that the session is held elsewhere: time for
+#: whoever that is to ask for it. And how often the client is told of a store that is away.
 _STORE_RETRY_S: Final = 1.5
 _STORE_AGAIN_MS: Final = 30_000
 
 
+_NO_JOB: Final = Failed(ErrorCode.WS_DISCONNECTED, "its session went on elsewhere", audio_lost=True)
+
+
+class Holder(Protocol):
+    """The session of the utterances."""
+
+    @property
+    def generation(self) -> int:
+        """Tell in which generation it is held here."""
+
+    def on_outcome(self) -> None:
+        """Note that an outcome was told."""
+
+    def fenced(self) -> None:
+        """Find out who holds it: the store says that somebody else does."""
+
+
 class Utterances:
-    """Those that have no outcome yet. ``changed`` is called after each outcome that was told."""
+    """Those of a session that have no outcome yet."""
 
     def __init__(
         self,
@@ -54,14 +72,14 @@ class Utterances:
         terms: Terms,
         ear: Ear,
         teller: Teller,
-        changed: Callable[[], None],
+        holder: Holder,
         start: Start,
     ) -> None:
         self._scheduler = scheduler
         self._settings = scheduler.settings
         self._ear = ear
         self._teller = teller
-        self._changed = changed
+        self._holder = holder
         self._warned = terms.profile.warned
         self._order: ReleaseOrder[tuple[Spoken, Outcome]] = ReleaseOrder()
         counted = terms.profile.audio_ack or terms.profile.resume
@@ -75,6 +93,11 @@ class Utterances:
         self._open: dict[int, Spoken] = {}
         self._parts: tuple[str, int] = ("", 0)
         self._next_job_id: str | None = None
+
+    @property
+    def generation(self) -> int:
+        """Tell in which generation the session is held here."""
+        return self._holder.generation
 
     def __len__(self) -> int:
         """Count the utterances without an outcome, and those whose outcome waits for an earlier one."""
@@ -225,18 +248,26 @@ class Utterances:
             if self._waits_for_store(spoken):
                 return
             outcome = replace(outcome, audio_lost=self._forward is not None)
+        elif isinstance(outcome, Failed) and outcome.code is ErrorCode.SESSION_REPLACED:
+            if self._waits_for_holder(spoken):
+                return
+            outcome = _NO_JOB
+        elif isinstance(outcome, Failed) and outcome.unowned:
+            if self._begins_anew(spoken):
+                return
+            outcome = replace(outcome, audio_lost=True)
         self._open.pop(spoken.index, None)
         self._let_go(spoken)
         spoken.pending = None
         if self._forward is not None:
             self._forward(Settled(spoken.index, spoken.job_id, outcome))
-            self._changed()
+            self._holder.on_outcome()
             return
         if not self._order.resolve(spoken.index, (spoken, outcome)):
             self._scheduler.metrics.results_rejected.of("late").inc()
         self.release(now_ms())
 
-    # A store that is away
+    # A store that is away, or took this instance for dead
 
     def _waits_for_store(self, spoken: Spoken) -> bool:
         """Keep an utterance that could not get a job, and try again later; False: it has to end."""
@@ -255,9 +286,36 @@ class Utterances:
     def _try_again(self, spoken: Spoken) -> None:
         if self._open.get(spoken.index) is not spoken:
             return
+        if self._forward is not None:
+            self.job_ended(spoken, _NO_JOB)
+            return
         if spoken.job is not None and spoken.job.attempt_id:
             spoken.job_id = new_job_id(self._scheduler.store.cell)  # the one before ends by itself
         self._start(spoken)
+
+    def _begins_anew(self, spoken: Spoken) -> bool:
+        """Give an utterance another job, whose first one the store ended since nothing was heard of this instance."""
+        if spoken.pending is None or self._forward is not None or self._open.get(spoken.index) is not spoken:
+            return False
+        spoken.job_id = new_job_id(self._scheduler.store.cell)
+        self._start(spoken)
+        return True
+
+    def _waits_for_holder(self, spoken: Spoken) -> bool:
+        """Keep an utterance that got no job since the session is held in a later generation: perhaps by this instance,
+        in a moment, else by one that asks for it. False: that one has asked already."""
+        if spoken.pending is None or self._forward is not None or self._open.get(spoken.index) is not spoken:
+            return False
+        spoken.job = None
+        delay_s = _STORE_RETRY_S * random.uniform(0.5, 1.5)
+        asyncio.get_running_loop().call_later(delay_s, self._look_for_holder, spoken)
+        return True
+
+    def _look_for_holder(self, spoken: Spoken) -> None:
+        if self._open.get(spoken.index) is spoken:
+            if self._forward is None:
+                self._holder.fenced()
+            self._try_again(spoken)
 
     # From and to another instance
 
@@ -271,6 +329,9 @@ class Utterances:
             under_way.append(spoken.under_way())
             if resolved is not None:
                 settled.append(Settled(index, spoken.job_id, resolved[1]))
+            elif spoken.pending is not None and spoken.job is None:
+                self._let_go(self._open.pop(index))
+                settled.append(Settled(index, spoken.job_id, _NO_JOB))
         self._order = ReleaseOrder()
         self._forward = forward
         for each in settled:
@@ -333,7 +394,7 @@ class Utterances:
             else:
                 self._tell(*item.item, now)
         self.acknowledge(now)
-        self._changed()
+        self._holder.on_outcome()
 
     def end_all(self) -> None:
         """End what is still owed when the session can't wait any longer."""
