@@ -20,9 +20,9 @@ _LOCAL = re.compile(r"^local function (\w+)\(", re.MULTILINE)
 _COMMENT = re.compile(r"--\[\[.*?\]\]|--[^\n]*", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _PRELUDE = "prelude"
-#: Functions that most calls never enter: what they alone need is put inside them, since making a function costs each
+#: Functions that many calls never enter: what they alone need is put inside them, since making a function costs each
 #: call that could use it (some 0.15 us).
-_RARE = frozenset({"queues"})
+_RARE = frozenset({"queues", "choose", "node_unfit", "node_failed", "node_recovers"})
 
 
 @dataclass(frozen=True, slots=True)

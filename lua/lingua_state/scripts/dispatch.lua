@@ -59,7 +59,7 @@ end
 
 local job = {
   id = ARGV[3], session = ARGV[4], owner = ARGV[5], want = ARGV[6], turn = ARGV[7], priority = ARGV[9],
-  created = tostring(c.now), wait_until = c.now + ARGV[10], turn_until = c.now + math.min(ARGV[11], ARGV[10]),
+  created = c.now, wait_until = c.now + ARGV[10], turn_until = c.now + math.min(ARGV[11], ARGV[10]),
   handover = ARGV[12], run = ARGV[13], max_attempts = ARGV[14], exclude = ARGV[15], attempt = 0, queue = "", lost = "",
   node = "", affinity = "none",
 }

@@ -7,10 +7,10 @@ pair names that a class must be listed under (all of them, within one scope) and
 ]]
 
 local function want_read(c, want)
-  local pair, rest = string.match(want, "^([^%[<@#]+)(.*)$")
-  if rest == "" then
-    return { pairs = { pair }, scopes = { "" } }
+  if not string.find(want, "[%[<@#]") then
+    return { pairs = { want }, scopes = { "" } }
   end
+  local pair, rest = string.match(want, "^([^%[<@#]+)(.*)$")
   local scopes = { "", string.match(rest, "@[^#]+") }
   scopes[#scopes + 1] = string.match(rest, "#.+")
   local a, b = string.match(rest, "^<([^,>]+),([^>]+)>")

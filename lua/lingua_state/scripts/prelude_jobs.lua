@@ -9,8 +9,8 @@ whose queue it stands in, since that node holds its turn. `lost` says why its la
 -- lingua_state.dispatch writes it), `terms` what the rules need: when it was made, until when it waits for any node and
 -- for its turn's, its priority, the ms from assignment to socket and from there to the result, the attempts it has.
 local function terms_text(job)
-  return job.created .. " " .. job.wait_until .. " " .. job.turn_until .. " " .. job.priority .. " " .. job.handover
-    .. " " .. job.run .. " " .. job.max_attempts
+  return string.format("%d %d %d ", job.created, job.wait_until, job.turn_until) .. job.priority .. " "
+    .. job.handover .. " " .. job.run .. " " .. job.max_attempts
 end
 
 local function job_read(c, job_id)
@@ -67,7 +67,7 @@ local function job_place(c, session, job, node)
   job.due = c.now + job.handover
   job.node, job.incarnation, job.attempt = node.id, node.incarnation, job.attempt + 1
   redis.call("SADD", node_jobs_key(c.root, node.id), job.id)
-  node_load(c, node, 1)
+  node_load(c, node)
   redis.call("ZADD", jobs_deadline_key(c.root), job.due, job.id)
 end
 
@@ -96,7 +96,7 @@ end
 -- Gives the free slots of a node to those who wait.
 local function serve(c, node)
   if redis.call("EXISTS", waiting_pairs_key(c.root), node_waiting_key(c.root, node.id)) > 0 then
-    queues().serve(c, node)
+    queues().serve(c, node_read(c, node.id))
   end
 end
 

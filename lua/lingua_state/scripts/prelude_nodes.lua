@@ -25,10 +25,10 @@ local function node_read(c, node_id)
   if not v[3] then
     return nil
   end
-  local level = tonumber(v[5] or 0)
+  local level, capacity = tonumber(v[5] or 0), tonumber(v[2])
   return {
     -- A node that must prove itself gets one job at a time.
-    id = node_id, load = tonumber(v[1]), slots = level > 0 and 1 or tonumber(v[2]), capacity = tonumber(v[2]),
+    id = node_id, load = tonumber(v[1]), slots = level > 0 and 1 or capacity, capacity = capacity,
     pool_id = v[3], lease = tonumber(v[4]), level = level, warm_until = tonumber(v[6] or 0), excluded = v[7] or "",
     incarnation = v[8], instance = v[9], acks = v[10], weight = tonumber(v[11] or 100),
   }
@@ -55,8 +55,8 @@ local function node_score(c, node)
 end
 
 -- XX: only a node that may be chosen has a score, and taking or giving back a slot does not change whether it may.
-local function node_load(c, node, change)
-  node.load = redis.call("HINCRBY", node_key(c.root, node.id), "load", change)
+local function node_load(c, node)
+  node.load = redis.call("HINCRBY", node_key(c.root, node.id), "load", 1)
   redis.call("ZADD", pool_nodes_key(c.root, node.pool_id), "XX", node_score(c, node), node.id)
 end
 
@@ -124,40 +124,46 @@ local function node_failed(c, node)
   node_settle(c, node)
 end
 
-local function node_succeeded(c, node)
+-- A success of a node that has failed lately: `recent` is what it had within the last five, or nil.
+local function node_recovers(c, node, recent)
   local key = node_key(c.root, node.id)
-  local v = redis.call("HMGET", key, "recent", "quarantined_until_ms")
-  redis.call("HINCRBY", key, "completed", 1)
   if node.level > 0 then
-    if tonumber(v[2]) <= c.now then
+    if tonumber(redis.call("HGET", key, "quarantined_until_ms")) <= c.now then
       node.level, node.slots = 0, node.capacity
       redis.call("HDEL", key, "recent", "quarantine_level", "quarantined_until_ms")
       node_settle(c, node)
     end
-  elseif v[1] then
-    local recent = string.sub(v[1] .. "0", -5)
-    if string.find(recent, "1", 1, true) then
-      redis.call("HSET", key, "recent", recent)
-    else
-      redis.call("HDEL", key, "recent")
-    end
+    return
+  end
+  recent = string.sub(recent .. "0", -5)
+  if string.find(recent, "1", 1, true) then
+    redis.call("HSET", key, "recent", recent)
+  else
+    redis.call("HDEL", key, "recent")
   end
 end
 
--- `verdict` is "ok", "failed" or "" (not its merit and not its fault). Returns nil if the job held no slot.
+-- `verdict` is "ok", "failed" or "" (not its merit and not its fault). Returns nil if the job held no slot, else what of
+-- the node its score needs: an end is as frequent as a dispatch, so that no field is read for nothing.
 local function node_give_back(c, node_id, job_id, verdict)
   if redis.call("SREM", node_jobs_key(c.root, node_id), job_id) == 0 then
     return nil
   end
-  local node = node_read(c, node_id)
-  if not node then
+  local key = node_key(c.root, node_id)
+  local v = redis.call("HMGET", key, "load", "capacity", "pool_id", "quarantine_level", "warm_until_ms", "weight", "recent",
+    "completed")
+  if not v[3] then
     return nil
   end
-  node_load(c, node, -1)
-  if verdict == "ok" then
-    node_succeeded(c, node)
-  elseif verdict == "failed" then
+  local level, capacity, load = tonumber(v[4] or 0), tonumber(v[2]), v[1] - 1
+  local node = { id = node_id, load = load, slots = level > 0 and 1 or capacity, capacity = capacity, pool_id = v[3],
+    level = level, warm_until = tonumber(v[5] or 0), weight = tonumber(v[6] or 100) }
+  redis.call("HSET", key, "load", load, "completed", verdict == "ok" and (v[8] or 0) + 1 or v[8] or 0)
+  redis.call("ZADD", pool_nodes_key(c.root, node.pool_id), "XX", node_score(c, node), node_id)
+  if verdict == "failed" then
     node_failed(c, node)
+  elseif verdict == "ok" and (level > 0 or v[7]) then
+    node_recovers(c, node, v[7])
   end
   return node
 end
