@@ -303,12 +303,13 @@ class Dispatcher:
         job.asker.job_lost(job)
         self._step(job, self._fail_over, reason)
 
-    async def _fail_over(self, job: Job, reason: str) -> None:
+    async def _fail_over(self, job: Job, reason: str, after_attempt: int | None = None) -> None:
+        """Ask for the next attempt; ``after_attempt``: after which one, where that is not the one known here."""
         try:
             answer = await jobs.failover(
                 self._store,
                 job.job_id,
-                job.attempt_id,
+                after_attempt or job.attempt_id,
                 reason=reason.lower(),
                 exclude=self._carrier.avoided(),
                 wait_ms=self._settings.wait_ms,
@@ -385,6 +386,10 @@ class Dispatcher:
             await self._adopt_attempt(job, record)
         elif record.status is JobStatus.PENDING and record.attempt_id == job.attempt_id != 0:
             self._lose(job, "node_lost")
+        elif record.status is JobStatus.PENDING and record.attempt_id > max(job.attempt_id, job.lost_attempt):
+            # It was begun, and lost, while nobody could tell us: only its owner can give it the next attempt.
+            job.lost_attempt = record.attempt_id
+            await self._fail_over(job, "handover_timeout", record.attempt_id)
 
     async def _adopt_attempt(self, job: Job, record: JobRecord) -> None:
         node = await nodes.get(self._store, record.node_id)

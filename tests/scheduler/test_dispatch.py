@@ -16,9 +16,9 @@ from lingua_scheduler.dispatch import Dispatcher
 from lingua_scheduler.metrics import Metrics
 from lingua_scheduler.settings import SchedulerSettings
 from lingua_scheduler.work import Delivery, Done, Failed, Refusal, Said, Work
-from lingua_state import jobs, nodes, sweep
+from lingua_state import dispatch, jobs, nodes, sweep
 from lingua_state.client import RedisSettings, Store, open_store
-from lingua_state.models import DispatchRequest, JobStatus, LostJob, Pair
+from lingua_state.models import Assigned, DispatchRequest, JobStatus, LostJob, Pair
 from lingua_state.runner import Scripts
 from lingua_wire.codes import ErrorCode
 from lingua_wire.node_messages import JobAck, JobError, JobResult, NodeAsrPartial
@@ -485,6 +485,22 @@ async def test_a_result_of_which_replicas_are_awaited_is_not_taken_for_an_end_by
     late.go_on.set()
     assert isinstance(await rig.ended(asker), Done)
     await rig.dispatcher.close()
+
+
+async def test_a_job_that_was_lost_before_its_owner_knew_of_it_goes_elsewhere_at_once(rig: Rig) -> None:
+    await join(rig.store, "n1")
+    await join(rig.store, "n2")
+    begun = work()
+    unheard = await dispatch.dispatch(rig.store, begun.request)
+    assert isinstance(unheard, Assigned)
+    await due_now(rig.store, begun.job_id)
+    assert [lost.attempt_id for lost in (await sweep.sweep(rig.store)).lost] == [1]
+    asker = Asker()
+    rig.dispatcher.start(begun, asker)
+    again = await rig.delivered()
+    assert (again.job_id, again.attempt_id, again.audio) == (begun.job_id, 2, AUDIO)
+    rig.say(again, result(again))
+    assert isinstance(await rig.ended(asker), Done)
 
 
 async def test_a_cancelled_job_leaves_no_slot_taken_even_while_it_is_dispatched(rig: Rig) -> None:
