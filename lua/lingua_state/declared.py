@@ -14,10 +14,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from lingua_state.errors import DeclarationApart
-from lingua_state.models import Access, Capability
+from lingua_state.models import Access, Capability, Pair
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
 #: Hex digits of a digest. The sums over all declarations take three parts of it, eleven digits each.
 _DIGITS = 40
@@ -153,14 +153,17 @@ def digest_of_sums(sums: Iterable[int]) -> str:
 def bound(declared: Declaration, offered: Capability, services: tuple[str, ...] = ()) -> Bounded:
     """Take from what a process says what its declaration allows; what it does not say, the declaration says.
 
+    Languages keep the words of the declaration; the process may mean them by wider or narrower ones (:func:`own_word`).
+
     :param offered: no languages at all: the process does not say what it can.
     :param services: the types it has; empty: it does not say.
     """
     wanted = declared.capability
+    asr, targets = _heard(wanted.asr, offered.asr), _heard(wanted.targets, offered.targets)
     capability = Capability(
-        asr=_shared(wanted.asr, offered.asr),
-        targets=_shared(wanted.targets, offered.targets),
-        exclude=tuple(sorted({*wanted.exclude, *offered.exclude}, key=str)),
+        asr=asr,
+        targets=targets,
+        exclude=tuple(sorted({*wanted.exclude, *offered.exclude, *_left_out(asr, targets, offered)}, key=str)),
         auto=offered.auto,
         access=wanted.access,
     )
@@ -185,6 +188,24 @@ def check_bound(declared: Declaration, offered: Capability, services: tuple[str,
     return found
 
 
+def own_word(declared: str, offered: Collection[str]) -> str | None:
+    """Find the word by which a process means a declared language: the same, else the nearest wider one (its ``en`` for
+    ``en-US``), else a narrower one (its ``en-US`` for ``en``); None: it has none of them."""
+    if declared in offered:
+        return declared
+    wider = [code for code in offered if declared.startswith(f"{code}-")]
+    narrower = sorted(code for code in offered if code.startswith(f"{declared}-"))
+    return max(wider, key=len) if wider else next(iter(narrower), None)
+
+
+def own_words(declared: Declaration, offered: Capability) -> dict[str, str]:
+    """List the declared languages that the process means by words of its own."""
+    found: dict[str, str] = {}
+    for wanted, has in ((declared.capability.asr, offered.asr), (declared.capability.targets, offered.targets)):
+        found |= {code: own for code in wanted if (own := own_word(code, has)) not in (None, code)}
+    return found
+
+
 def without_access(offered: Capability) -> Capability:
     """Leave out who may use a process by its own word: for a declared one that is the declaration's matter."""
     return replace(offered, access=Access())
@@ -192,6 +213,19 @@ def without_access(offered: Capability) -> Capability:
 
 def _shared(declared: tuple[str, ...], offered: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(set(declared) & set(offered))) if offered else tuple(sorted(set(declared)))
+
+
+def _heard(declared: tuple[str, ...], offered: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted({code for code in declared if not offered or own_word(code, offered)}))
+
+
+def _left_out(asr: tuple[str, ...], targets: tuple[str, ...], offered: Capability) -> Iterator[Pair]:
+    """Name the pairs that the process leaves out by its own words."""
+    for pair in offered.exclude:
+        sources = [code for code in asr if own_word(code, offered.asr) == pair.source]
+        yield from (
+            Pair(code, to) for code in sources for to in targets if own_word(to, offered.targets) == pair.target
+        )
 
 
 def _words(names: tuple[str, ...]) -> str:

@@ -156,6 +156,20 @@ async def test_a_declared_node_works_within_its_declaration(
 
 
 @BOTH
+async def test_a_node_that_names_its_languages_more_exactly_than_its_declaration_works_for_it(
+    store: Store, strict: SchedulerProcess, node_id: str, extensions: tuple[str, ...]
+) -> None:
+    await declarations.declare(store, said(node_id, "yc", "yd-BR"))
+    async with Node(strict.url, ("yc-US",), ("yd",), nodes.answer, node_id=node_id, extensions=extensions) as node:
+        audio = utterance()
+        async with Client(strict.url) as client:
+            await client.open("yc", "yd-BR")
+            await client.proven(await client.say(audio), audio)
+        (job,) = node.jobs
+    assert (job.assign["src_lang"], job.assign["tgt_lang"]) == ("yc-US", "yd")
+
+
+@BOTH
 async def test_a_node_that_loses_its_declaration_goes_at_once(
     store: Store, strict: SchedulerProcess, node_id: str, extensions: tuple[str, ...]
 ) -> None:

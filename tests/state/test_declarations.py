@@ -10,7 +10,7 @@ import pytest
 from kit.state import EN_ES, ES_EN, age_lease, assign, beat, can, declared, finish, join, load_of, want
 from lingua_state import declarations, dispatch, known, nodes, pools
 from lingua_state.declarations import Credential, Declaration, Scheduling
-from lingua_state.declared import OTHERS_KEYS
+from lingua_state.declared import OTHERS_KEYS, own_word, own_words
 from lingua_state.errors import DeclarationApart, NodeIdTaken, NoNode, Redeclared, StaleGeneration
 from lingua_state.keys import Keys
 from lingua_state.models import Access, Assigned, Capability, NodeStatus, Pair, Waiting
@@ -251,6 +251,36 @@ async def test_pairs_that_either_excludes_are_excluded(store: Store) -> None:
     node = await nodes.get(store, "n1")
     assert node is not None
     assert node.capability.pairs() == (ES_EN,)
+
+
+@pytest.mark.parametrize(
+    ("declared_as", "offered", "own"),
+    [
+        ("en", ("en", "en-US"), "en"),
+        ("en-US", ("en", "en-GB"), "en"),
+        ("zh-Hant-TW", ("zh", "zh-Hant"), "zh-Hant"),
+        ("en", ("en-US", "en-GB"), "en-GB"),
+        ("en-US", ("en-GB",), None),
+        ("en", ("eng",), None),
+        ("en", (), None),
+    ],
+)
+def test_a_process_may_mean_a_declared_language_by_a_wider_or_a_narrower_word(
+    declared_as: str, offered: tuple[str, ...], own: str | None
+) -> None:
+    assert own_word(declared_as, offered) == own
+
+
+async def test_a_node_serves_the_words_of_its_declaration_whatever_words_its_process_has(store: Store) -> None:
+    said = declared("n1", can("en es-MX", "es-MX en"))
+    await declarations.declare(store, said)
+    offered = replace(can("en-US es", "es en-US fr"), exclude=(Pair("es", "en-US"),))
+    await connect(store, said, offered)
+    node = await nodes.get(store, "n1")
+    assert node is not None
+    assert node.capability.pairs() == (Pair("en", "es-MX"),)
+    assert (await assign(store, pair=Pair("en", "es-MX"))).node_id == "n1"
+    assert own_words(said, offered) == {"en": "en-US", "es-MX": "es"}
 
 
 @pytest.mark.parametrize(

@@ -65,12 +65,13 @@ class NodeHub:
 
     def deliver(self, delivery: Delivery) -> str | None:
         """Hand a job to its node; returns why that failed."""
-        link = self._links.get(delivery.node_id, (None,))[0]
-        if link is None:
+        found = self._links.get(delivery.node_id)
+        if found is None:
             return "node_gone"
+        link, member = found
         if link.incarnation != delivery.incarnation:
             return "node_replaced"
-        refused = link.give(delivery)
+        refused = link.give(delivery, member.words)
         if refused is None:
             self._background.spawn(self._mark(link, delivery))
         return refused

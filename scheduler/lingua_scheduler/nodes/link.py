@@ -6,7 +6,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from lingua_scheduler.nodes.assign import assign_frames
+from lingua_scheduler.nodes.assign import assign_frames, in_declared_words
 from lingua_scheduler.nodes.work import AtNode, NodeWork
 from lingua_scheduler.work import Said
 from lingua_wire import codec, frames
@@ -16,7 +16,7 @@ from lingua_wire.node_messages import JobAck, JobCancel, JobError, JobResult, No
 from lingua_wire.session_messages import Error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from lingua_scheduler.carrier import Carrier
     from lingua_scheduler.metrics import Metrics
@@ -74,14 +74,17 @@ class NodeLink:
         first, self._greeted = not self._greeted, True
         self._queue(codec.encode_text(ack), first=first)
 
-    def give(self, delivery: Delivery) -> str | None:
-        """Queue a job with its audio; returns why it can't be."""
+    def give(self, delivery: Delivery, words: Mapping[str, str]) -> str | None:
+        """Queue a job with its audio; returns why it can't be.
+
+        :param words: the node's own words for languages that it is declared with by others.
+        """
         if self._waiting_bytes > MAX_WAITING_BYTES:
             return "node_stalled"
-        if not self.work.add(delivery, digest=self.profile.digest):
+        if not self.work.add(delivery, digest=self.profile.digest, words=words):
             return None
         at_node = self.work.find(delivery.job_id)
-        message, frame = assign_frames(delivery, self.profile, at_node.digest if at_node else "")
+        message, frame = assign_frames(delivery, self.profile, at_node.digest if at_node else "", words)
         self._queue(message.decode(), *([frame] if frame is not None else []))
         return None
 
@@ -167,7 +170,7 @@ class NodeLink:
 
     def _finish(self, at_node: AtNode, result: JobResult, speech: bytes | None) -> None:
         self._end(at_node.delivery.job_id, "duplicate")
-        self._say(at_node, result, speech)
+        self._say(at_node, in_declared_words(result, at_node.words), speech)
 
     def _say(self, at_node: AtNode, word: NodeWord, speech: bytes | None = None) -> None:
         delivery = at_node.delivery

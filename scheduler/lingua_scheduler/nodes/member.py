@@ -13,7 +13,7 @@ from lingua_scheduler.nodes.changes import Changes
 from lingua_scheduler.nodes.load import LoadGate, LoadRules, resources_of
 from lingua_scheduler.tokens import AuthError
 from lingua_state import nodes
-from lingua_state.declared import OTHERS_KEYS, bound, check_bound
+from lingua_state.declared import OTHERS_KEYS, bound, check_bound, own_words
 from lingua_state.errors import ClassesRefused, DeclarationApart, Redeclared
 from lingua_state.ids import new_incarnation
 from lingua_state.models import ClassBounds, NodeBeat, NodeRegistration
@@ -55,6 +55,8 @@ class Member:
         self.status = NodeWireStatus.REGISTERING
         self.capacity = settings.capacity
         self.draining = False
+        self.words: dict[str, str] = {}
+        """The node's own words for languages that it is declared with by others."""
         self._store = store
         self._carrier = carrier
         self._settings = settings
@@ -125,6 +127,8 @@ class Member:
         before, was_ready = self._facts, self._ready()
         self._facts = before.with_beat(message)
         changed = self._facts is not before
+        if changed:
+            self.words = self._own_words()
         beat = self._beat_of(message, changed=changed)
         unchanged = replace(beat, ready=was_ready, capability=None)
         if changed and not self._changes.allow(now_ms()):
@@ -204,6 +208,10 @@ class Member:
         if admitted.declaration is not None:
             check_bound(admitted.declaration, self._facts.offered, self._services())
             self.capacity = admitted.declaration.capacity
+        self.words = self._own_words()
+
+    def _own_words(self) -> dict[str, str]:
+        return own_words(self._declaration, self._facts.offered) if self._declaration else {}
 
     def _registration(self) -> NodeRegistration:
         return NodeRegistration(

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lingua_scheduler.work import Delivery
     from lingua_wire.node_messages import JobResult
 
@@ -17,10 +19,12 @@ REMEMBERED: Final = 256
 
 @dataclass(slots=True)
 class AtNode:
-    """A job that was given to the node and has not ended. ``digest`` is empty unless the node proves its audio."""
+    """A job that was given to the node and has not ended. ``digest`` is empty unless the node proves its audio;
+    ``words`` are the node's own for languages that it is declared with by others."""
 
     delivery: Delivery
     digest: str = ""
+    words: Mapping[str, str] = field(default_factory=dict)
     result: JobResult | None = None
     """A result whose speech is still to come in binary frames."""
     speech: bytearray = field(default_factory=bytearray, repr=False)
@@ -43,13 +47,13 @@ class NodeWork:
     def __len__(self) -> int:
         return len(self._jobs)
 
-    def add(self, delivery: Delivery, *, digest: bool) -> bool:
+    def add(self, delivery: Delivery, *, digest: bool, words: Mapping[str, str]) -> bool:
         """Note a job that is about to be given; False: this attempt is here already."""
         known = self._jobs.get(delivery.job_id)
         if known is not None and known.delivery.attempt_id == delivery.attempt_id:
             return False
         proof = hashlib.sha256(delivery.audio).hexdigest() if digest else ""
-        self._jobs[delivery.job_id] = AtNode(delivery.without_audio(), proof)
+        self._jobs[delivery.job_id] = AtNode(delivery.without_audio(), proof, words)
         self._ended.pop(delivery.job_id, None)
         return True
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
@@ -18,6 +18,9 @@ from lingua_wire import frames
 from lingua_wire.codes import CloseCode
 from lingua_wire.errors import WireError
 from lingua_wire.node_messages import JobAck, JobResult, NodeAsrPartial, NodeRegisterAck, NodeWireStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 AUDIO = bytes(range(200))
 ACK = NodeRegisterAck(node_id="node-1", message="registered", status=NodeWireStatus.READY)
@@ -44,9 +47,10 @@ class Rig:
         self.link.greet(ACK)
         self.link.take()
 
-    def give(self, attempt_id: int = 1) -> list[str | bytes]:
-        head = {"session_id": "s-1", "utterance_index": 3, "trace_id": "t-1", "start_sample": 5}
-        assert self.link.give(Delivery("job-1", "here", attempt_id, "node-1", "inc-1", head, AUDIO)) is None
+    def give(self, attempt_id: int = 1, words: Mapping[str, str] | None = None, **more: Any) -> list[str | bytes]:
+        head = {"session_id": "s-1", "utterance_index": 3, "trace_id": "t-1", "start_sample": 5, **more}
+        delivery = Delivery("job-1", "here", attempt_id, "node-1", "inc-1", head, AUDIO)
+        assert self.link.give(delivery, words or {}) is None
         return list(self.link.take() or ())
 
     def told(self) -> list[dict[str, Any]]:
@@ -81,10 +85,32 @@ def test_a_node_with_binary_audio_gets_a_frame_behind_the_message() -> None:
     assert (read.kind, read.key, bytes(read.audio), read.last) == (frames.Kind.JOB_AUDIO, "job-1", AUDIO, True)
 
 
+def test_a_node_is_asked_in_its_own_words_for_languages_and_understood_in_those_of_its_declaration() -> None:
+    rig = Rig()
+    languages: dict[str, Any] = {
+        "src_lang": "auto",
+        "tgt_lang": "es",
+        "lang_a": "en",
+        "lang_b": "es",
+        "auto_langs": ["en", "es"],
+    }
+    (message,) = rig.give(words={"en": "en-US"}, **languages)
+    fields = orjson.loads(message)
+    assert {name: fields[name] for name in languages} == {
+        **languages,
+        "lang_a": "en-US",
+        "auto_langs": ["en-US", "es"],
+    }
+    rig.link.take_word(result(extra={"detected_language": "en-US", "note": 1}))
+    (said,) = rig.owner.said
+    assert isinstance(said.word, JobResult)
+    assert said.word.extra == {"detected_language": "en", "note": 1}
+
+
 def test_nothing_goes_out_before_the_registration_is_answered() -> None:
     rig = Rig()
     silent = NodeLink("node-1", "inc-1", rig.link.profile, rig.owner, rig.metrics, 1_000)  # type: ignore[arg-type]
-    silent.give(Delivery("job-1", "here", 1, "node-1", "inc-1", {"session_id": "s", "utterance_index": 0}, AUDIO))
+    silent.give(Delivery("job-1", "here", 1, "node-1", "inc-1", {"session_id": "s", "utterance_index": 0}, AUDIO), {})
     assert silent.take() is None
     silent.greet(ACK)
     kinds = [orjson.loads(sent[0])["type"] for sent in iter(silent.take, None)]
