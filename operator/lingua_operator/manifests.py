@@ -71,10 +71,23 @@ async def remove(cluster: Cluster, found: Sequence[tuple[Kind, Body]], within_s:
 
 async def _applied(cluster: Cluster, kind: Kind, body: Body) -> bool:
     try:
-        await cluster.apply(kind, body)
+        await cluster.apply(kind, await _with_replicas(cluster, kind, body))
     except NotFound:
         return False
     return True
+
+
+async def _with_replicas(cluster: Cluster, kind: Kind, body: Body) -> Body:
+    """Write a fleet's number again as it is where the file leaves it to an autoscaler: left out where an earlier file
+    of ours had one, it would fall to the default."""
+    spec = body.get("spec", {})
+    if kind is not FLEETS or "replicas" in spec:
+        return body
+    try:
+        found = await cluster.get(kind, body["metadata"]["namespace"], body["metadata"]["name"])
+    except NotFound:
+        return body
+    return {**body, "spec": {**spec, "replicas": found["spec"]["replicas"]}}
 
 
 async def _gone(cluster: Cluster, kind: Kind, body: Body) -> bool:

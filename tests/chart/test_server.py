@@ -111,6 +111,13 @@ def test_helm_installs_upgrades_and_removes_it_and_the_definitions_stay(bare: Be
     scaled = {**chart.MATRIX["all checks of nodes"], "scheduler": {"autoscaling": {"mode": "hpa"}}}
     chart.install(bare, namespace, scaled, verb="upgrade")
     assert everything(bare, namespace)["HorizontalPodAutoscaler"] == {"talk-lingua-scheduler"}
+    # From here the number is the autoscaler's, which has not written it yet.
+    assert bare.api.get(where).expect()["spec"]["replicas"] == 3
+    for replicas in (3, 5):
+        bare.api.patch(f"{where}/scale", {"spec": {"replicas": replicas}}).expect()
+        for _ in range(2):
+            chart.install(bare, namespace, scaled, verb="upgrade")
+            assert bare.api.get(where).expect()["spec"]["replicas"] == replicas
 
     done = chart.run("uninstall", chart.RELEASE, "--namespace", namespace, "--no-hooks", kubeconfig=bare.kubeconfig)
     assert done.returncode == 0, done.stderr

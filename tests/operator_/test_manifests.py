@@ -68,6 +68,15 @@ async def test_replicas_that_an_autoscaler_wrote_are_left_alone(bed: Bed, namesp
     assert bed.api.get(where(namespace)).expect()["spec"]["replicas"] == 4
 
 
+async def test_a_fleet_that_is_given_to_an_autoscaler_keeps_its_replicas(
+    bed: Bed, namespace: str, cluster: Cluster
+) -> None:
+    await apply(cluster, read(written(namespace, replicas=3)), within_s=30)
+    for _ in range(2):
+        await apply(cluster, read(written(namespace, replicas=None)), within_s=30)
+        assert bed.api.get(where(namespace)).expect()["spec"]["replicas"] == 3
+
+
 async def test_a_removal_waits_until_the_operator_let_go(bed: Bed, namespace: str, cluster: Cluster) -> None:
     found = read(written(namespace))
     await apply(cluster, found, within_s=30)
