@@ -18,6 +18,8 @@ from lingua_state import declarations
 from lingua_state.errors import StateError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lingua_operator.cluster import Cluster, Kind
     from lingua_operator.context import Context
 
@@ -51,18 +53,30 @@ async def _is_going(api: Cluster) -> bool:
 
 
 async def _let_go(context: Context, api: Cluster) -> None:
+    await take_finalizers_off(api, [api.namespace])
+    await _withdraw(context, api.namespace)
+
+
+async def take_finalizers_off(api: Cluster, namespaces: Sequence[str]) -> int:
+    """Take our finalizers off every fleet and node of some namespaces (none named: of the cluster); return how many
+    had one. Safe to repeat.
+
+    :raises ClusterError: the API server did not let us.
+    """
     places = asyncio.Semaphore(_AT_ONCE)
 
     async def one(kind: Kind, body: Body, finalizer: str) -> None:
         async with places:
             await _strip(api, kind, body, finalizer)
 
+    count = 0
     # Fleets first: what is left of them asks for no nodes any more.
     for kind, finalizer in ((FLEETS, FLEET_FINALIZER), (NODES, FINALIZER)):
-        held = [body for body in await api.list(kind, [api.namespace]) if finalizer in _finalizers(body)]
+        held = [body for body in await api.list(kind, namespaces) if finalizer in _finalizers(body)]
         await asyncio.gather(*(one(kind, body, finalizer) for body in held))
-        log.info("left with the namespace", extra={"kind": kind.kind, "count": len(held)})
-    await _withdraw(context, api.namespace)
+        log.info("let go", extra={"kind": kind.kind, "count": len(held)})
+        count += len(held)
+    return count
 
 
 async def _strip(api: Cluster, kind: Kind, body: Body, finalizer: str) -> None:

@@ -46,6 +46,8 @@ def ends(values: dict[str, Any]) -> dict[str, End]:
     found = dict(OUTSIDERS)
     for _, pod in chart.pods(chart.render(values)):
         labels = pod["metadata"]["labels"]
+        if labels["app.kubernetes.io/component"] == "uninstall":
+            continue  # it comes when the policies are gone
         name = NAMES[labels["app.kubernetes.io/component"]]
         found[name] = End(name, chart.NAMESPACE, labels)
     foreign = {"app.kubernetes.io/component": "lingua-node", "app.kubernetes.io/managed-by": "lingua-operator"}

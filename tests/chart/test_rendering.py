@@ -181,10 +181,11 @@ def test_only_pods_that_call_the_api_server_have_a_token() -> None:
 
     tokens = {profile: with_token(values) for profile, values in chart.profiles().items()}
     operator, scheduler = "Deployment/talk-lingua-operator", "Deployment/talk-lingua-scheduler"
-    jobs = ["Job/talk-lingua-fleet-apply", "Job/talk-lingua-fleet-remove"]
-    assert tokens["to try out"] == [operator]
-    assert tokens["to try out, with the node"] == [operator, *jobs]
-    assert tokens["all checks of nodes"] == [operator, scheduler, *jobs]
+    fleet = ["Job/talk-lingua-fleet-apply", "Job/talk-lingua-fleet-remove"]
+    end = "Job/talk-lingua-uninstall"
+    assert tokens["to try out"] == [operator, end]
+    assert tokens["to try out, with the node"] == [operator, *fleet, end]
+    assert tokens["all checks of nodes"] == [operator, scheduler, *fleet, end]
     assert tokens["schedulers alone"] == []
     for profile, values in chart.profiles().items():
         accounts = chart.of_kind(chart.render(values), "ServiceAccount")

@@ -23,6 +23,7 @@ KNOWN = {
     "test": {"LINGUA_URL", "LINGUA_TOKEN_FILE"},
     "valkey": set(),
     "fleet": set(),
+    "uninstall": set(),
 }
 SECRETS = {variable for variable, _, _ in scheduler_settings.secret_variables()}
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from kit import operators
+from kit import chart, operators
 from kit.eventually import eventually
 from kit.kube.accounts import service_account, token
 from kit.kube.api import path
@@ -75,3 +78,23 @@ async def test_an_operator_that_is_only_stopped_leaves_everything_as_it_is(
         assert process.end(signal.SIGTERM) == 0, process.said()
     assert len(_names(bed, nodes.namespace)) == 2
     assert len((await declarations.list_declared(store)).items) == 2
+
+
+async def test_an_uninstall_leaves_resources_that_anybody_can_delete(
+    bed: Bed, nodes: Nodes, store: Store, values: dict[str, str], tmp_path: Path
+) -> None:
+    with operators.process(values, tmp_path / "log") as process:
+        await _with_work(bed, nodes, store)
+        assert process.end(signal.SIGTERM) == 0, process.said()
+    role = chart.one(chart.render(chart.HOSTS, nodes.namespace), "Role", "-uninstall")
+    account = service_account(bed, nodes.namespace, "uninstall", rules=role["rules"])
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "lingua_operator.uninstall", nodes.namespace,
+        env={**os.environ, "KUBECONFIG": str(account)}, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    _, complaint = await program.communicate()
+    assert program.returncode == 0, complaint
+    assert not _names(bed, nodes.namespace)
+    assert nodes.get("busy"), "what users made stays"
+    nodes.delete("busy")
+    await nodes.gone("busy")
