@@ -38,6 +38,7 @@ from lingua_operator.cluster_errors import (
     of_status,
 )
 from lingua_operator.kinds import EVENTS, FLEETS, LEASES, NAMESPACES, NODES, PODS, SECRETS, Kind
+from lingua_operator.shallow import shallow
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -268,7 +269,7 @@ class Cluster:
         timeout = aiohttp.ClientTimeout(total=self._settings.timeout_ms / 1000)
         try:
             answer = await called(resource, **words, serialize=False, _request_timeout=timeout)
-            return dict(await answer.json())
+            return dict(json.loads(shallow(await answer.read())))
         except ApiException as error:
             raise _own(error) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:

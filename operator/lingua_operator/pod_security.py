@@ -141,6 +141,18 @@ def _shape(body: Body, _: Allowed) -> Iterator[Finding]:
             yield where, "must be a list"
         elif not all(isinstance(each, Mapping) for each in _list(value)) and not where.endswith(".add"):
             yield where, "must be a list of maps"
+    yield from _scalars(body)
+
+
+def _scalars(body: Body) -> Iterator[Finding]:
+    """Find what is no number or no text where the operator itself adds to it."""
+    grace_s = body["spec"].get("terminationGracePeriodSeconds")
+    if grace_s is not None and (isinstance(grace_s, bool) or not isinstance(grace_s, int)):
+        yield "spec.terminationGracePeriodSeconds", "must be a whole number"
+    for where, container in _containers(body):
+        for number, variable in enumerate(_list(_at(container, "env"))):
+            if not isinstance(_at(variable, "name"), str):
+                yield f"{where}.env[{number}].name", "must be text"
 
 
 def _host_process(body: Body, _: Allowed) -> Iterator[Finding]:

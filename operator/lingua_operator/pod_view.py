@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _IMAGE = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ImageInspectError", "ErrImageNeverPull"}
 _CONFIG = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+#: People can write annotations too.
+_COUNT = re.compile(r"[0-9]{1,9}")
 _REASON = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
 _MESSAGE_CHARACTERS = 600
 
@@ -57,7 +59,7 @@ def parse_pod(body: Any) -> PodView:  # noqa: ANN401 - kopf's mapping or the cli
         uid=meta.get("uid", ""),
         owner_uid=_owner(meta),
         hash=str(marks.get(f"{OWN}/pod-hash", "")),
-        number=int(number) if number.isdigit() else 0,
+        number=int(number) if _COUNT.fullmatch(number) else 0,
         created=created,
         deleted=_time(meta.get("deletionTimestamp")),
         ended=ended,

@@ -7,14 +7,17 @@ found here and becomes :class:`BadResource`, never a crash.
 from __future__ import annotations
 
 import copy
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from lingua_operator.shallow import CUT_OFF, DEPTH
+from lingua_state.declared import OTHERS_KEYS
 from lingua_wire.ids import Id, Language  # noqa: TC001 - pydantic needs them
 
 #: Our finalizer and the prefix of our annotations, since the first release.
@@ -97,10 +100,16 @@ class WorkloadSpec(_Model):
     pod_template: dict[str, Any] | None = None
 
 
+def _own_key(node_id: str) -> str:
+    if node_id.endswith(OTHERS_KEYS):
+        raise ValueError(f"a node id does not end with {', '.join(OTHERS_KEYS)}: give it another end")
+    return node_id
+
+
 class NodeSpec(_Model):
     """What is wished of a node (also the template of a fleet's nodes)."""
 
-    node_id: Id | None = None
+    node_id: Annotated[Id, AfterValidator(_own_key)] | None = None
     languages: LanguagesSpec
     services: tuple[Literal["asr", "nmt", "tts", "tone", "semantic"], ...] = ("asr", "nmt", "tts")
     capacity: CapacitySpec = CapacitySpec()
@@ -213,11 +222,14 @@ def parse_node(body: Any) -> Node:  # noqa: ANN401 - kopf's mapping or the clien
 def parse_spec(spec: Any) -> NodeSpec:  # noqa: ANN401 - as the API server gives it
     """Read a node's spec. :raises BadResource: it can't be understood."""
     try:
-        return NodeSpec.model_validate(_plain(spec))
+        found = NodeSpec.model_validate(_plain(spec))
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(["spec", *map(str, found["loc"])])
-        raise BadResource(f"{where}: {found['msg']}") from None
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(["spec", *map(str, first["loc"])])
+        raise BadResource(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None
+    if found.pod_template and CUT_OFF in json.dumps(found.pod_template, default=dict):
+        raise BadResource(f"spec.workload.podTemplate: nested more than {DEPTH} levels deep: make it flatter")
+    return found
 
 
 def parse_status(status: Any) -> NodeStatus:  # noqa: ANN401 - as the API server gives it

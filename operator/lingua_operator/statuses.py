@@ -52,12 +52,17 @@ async def settle_and_write(context: Context, node: Node) -> None:
 
 
 async def settle_all(context: Context, nodes: Iterable[Node]) -> None:
-    """Reconcile many, bounded, so that neither the API server nor the store is flooded."""
+    """Reconcile many, bounded, so that neither the API server nor the store is flooded. What one of them runs into is
+    logged, and holds no other one up: it is tried again with the next resync."""
     gate = asyncio.Semaphore(context.settings.kubernetes.writes_in_flight)
 
     async def one(node: Node) -> None:
         async with gate:
-            await settle_and_write(context, node)
+            try:
+                await settle_and_write(context, node)
+            except Exception:
+                log.exception("a resource could not be settled", extra={"node_id": node.node_id})
+                context.dirty.add(node.key)
 
     await asyncio.gather(*(one(node) for node in nodes))
 

@@ -1,4 +1,6 @@
-"""See whether the watch streams make progress: any byte of a stream counts, bookmarks and new streams included.
+"""What kopf hears from the API server: counted, so that a dead stream is seen, and bounded in depth.
+
+Any byte of a watch stream counts as progress, bookmarks and new streams included.
 
 A stream can die silently (kopf #1276), and the process then looks well for ever. Each stream counts for itself: one
 that moves must not hide one that is dead.
@@ -10,6 +12,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+
+from lingua_operator.shallow import shallow
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -63,8 +67,12 @@ class WatchProgress:
                 await super().start(connection)
                 if _is_watch(self.url):
                     path = self.url.path
-                    self.content = _Counted(self.content, lambda: progress.moved(path))  # type: ignore[assignment]
+                    self.content = _Lines(self.content, lambda: progress.moved(path))  # type: ignore[assignment]
                 return self
+
+            async def read(self) -> bytes:
+                self._body = shallow(await super().read())  # json() reads it there
+                return self._body
 
         return Response
 
@@ -76,8 +84,8 @@ class WatchProgress:
             self.moved(said.url.path)
 
 
-class _Counted:
-    """A stream's reader that tells of each piece."""
+class _Lines:
+    """A stream's reader that tells of each piece, and gives whole lines."""
 
     def __init__(self, reader: aiohttp.StreamReader, moved: Callable[[], None]) -> None:
         self._reader = reader
@@ -87,10 +95,19 @@ class _Counted:
         return getattr(self._reader, name)
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
-        """Give the pieces, as the reader does."""
+        """Give the lines that are whole, as soon as they are; what follows the last one comes at the end."""
+        pieces: list[bytes] = []
         async for piece in self._reader.iter_chunked(size):
             self._moved()
-            yield piece
+            whole, end, rest = piece.rpartition(b"\n")
+            if not end:
+                pieces.append(piece)
+                continue
+            for line in b"".join([*pieces, whole]).split(b"\n"):
+                yield shallow(line) + b"\n"
+            pieces = [rest] if rest else []
+        if pieces:
+            yield shallow(b"".join(pieces))
 
 
 def _is_watch(url: URL) -> bool:

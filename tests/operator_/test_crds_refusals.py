@@ -172,6 +172,7 @@ OF_NODES = {
     "an id with braces": Refused({"spec": {"nodeId": "{a}"}}, "spec.nodeId", "leave out spaces"),
     "an id with an accent": Refused({"spec": {"nodeId": "köln"}}, "spec.nodeId", "letters, digits"),
     "an id that ends its line": Refused({"spec": {"nodeId": "a\n"}}, "spec.nodeId", "letters, digits"),
+    "an id that is a key of another": Refused({"spec": {"nodeId": "a:jobs"}}, "spec.nodeId", "give it another end"),
     "an empty id": Refused({"spec": {"nodeId": ""}}, "spec.nodeId", "at least 1 chars long"),
 }
 

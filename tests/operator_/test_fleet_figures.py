@@ -103,6 +103,18 @@ async def test_a_fleet_at_its_ceiling_passes_the_rest_on(operator: Thread, fleet
     assert demand(operator, fleets, "both")["waiting"] == 0
 
 
+async def test_an_odd_ceiling_of_one_fleet_takes_no_figures_from_another(
+    operator: Thread, fleets: Fleets, store: Store
+) -> None:
+    fleets.create("odd", 0)
+    odd = {"metadata": {"annotations": {"operator.lingua.dev/max-replicas": "²"}}}
+    fleets.api.patch(fleets.where("odd"), odd).expect()
+    fleets.create("es", 0, {**NODE, "languages": {"asr": ["fr"], "tts": ["es"]}})
+    await dispatch.dispatch(store, want(pair=Pair("fr", "es"), wait_ms=600_000))
+    await eventually(lambda: demand(operator, fleets, "es").get("wantedReplicas") == 1, within_s=SOON_S)
+    assert demand(operator, fleets, "odd")["waiting"] == 0
+
+
 async def test_a_fleet_that_is_not_there_has_no_figures(operator: Thread, fleets: Fleets) -> None:
     await eventually(lambda: ask(operator, "/fleets/nobody/none/demand")[0] == 404, within_s=SOON_S)
     del fleets

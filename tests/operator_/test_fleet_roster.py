@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
+
+import pytest
 
 from kit.operator_fleets import tfleet
 from kit.operators import tnode
+from lingua_operator.fleets.parse import parse_member
 from lingua_operator.fleets.roster import Roster
 from lingua_operator.known import Known
 from lingua_operator.resource import parse_node
@@ -76,3 +80,11 @@ def test_the_nodes_of_a_fleet_are_those_it_owns_and_strays_those_nobody_owns() -
     assert [node.uid for node in roster.strays(fleet)] == ["n3"]
     known.end(member("n1"))
     assert roster.nodes(fleet) == []
+
+
+@pytest.mark.parametrize("since", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", "tomorrow", "²", ""])
+def test_a_time_that_somebody_else_wrote_brings_nothing_down(since: str) -> None:
+    marks = {"operator.lingua.dev/retiring": "scale-down", "operator.lingua.dev/retiring-since": since}
+    made = tnode("es-n1", scheduling="Draining", drainDeadlineSeconds=60)
+    node = parse_node(body(made, "n1", "1", annotations=marks))
+    assert parse_member(node, "class", None).retire_until == node.created + timedelta(seconds=90)

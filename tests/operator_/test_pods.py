@@ -255,6 +255,11 @@ def test_the_trouble_of_a_pod_is_told(status: dict[str, Any], reason: str, told:
     assert told in found.message
 
 
+@pytest.mark.parametrize(("written", "number"), [("7", 7), ("²", 0), ("-1", 0), ("9" * 5_000, 0), ("", 0)])
+def test_a_number_that_somebody_else_wrote_brings_nothing_down(written: str, number: int) -> None:
+    assert parse_pod(body({}, annotations={"operator.lingua.dev/pod-number": written})).number == number
+
+
 def test_the_owner_of_a_pod_is_its_controller_and_a_translation_node() -> None:
     owners: list[dict[str, Any]] = [
         {"kind": "Job", "uid": "j", "controller": True},

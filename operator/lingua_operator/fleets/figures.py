@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,7 @@ _STUCK_S = 120.0
 _STALE_S = 60.0
 #: Pairs shown, those with the most waiting jobs first: the label set must stay bounded.
 _PAIRS_SHOWN = 100
+_COUNT = re.compile(r"[0-9]{1,6}")
 
 
 class Gauges:
@@ -126,7 +128,15 @@ class Figures:
         nodes = {found.fleet.key: self.roster.nodes(found.fleet) for found in seen if found.fleet.spec}
         ids = [node.node_id for listed in nodes.values() for node in listed]
         live = await declarations.live(self._context.store, ids)
-        return [self._supply(found, nodes[found.fleet.key], live) for found in seen if found.fleet.key in nodes]
+        supplies = []
+        for found in seen:
+            if found.fleet.key not in nodes:
+                continue
+            try:
+                supplies.append(self._supply(found, nodes[found.fleet.key], live))
+            except Exception:  # whatever one fleet ran into: no autoscaler of another may feel it
+                log.exception("the demand for a fleet could not be told", extra={"fleet": "/".join(found.fleet.key)})
+        return supplies
 
     def _supply(self, seen: Seen, nodes: Sequence[Node], live: Mapping[str, LiveNode]) -> Supply:
         fleet = seen.fleet
@@ -173,5 +183,5 @@ class Figures:
 
 
 def _ceiling(wished: str, reachable: int | None) -> int | None:
-    bounds = [int(wished)] if wished.isdigit() else []
+    bounds = [int(wished)] if _COUNT.fullmatch(wished) else []
     return min([*bounds, *([] if reachable is None else [reachable])], default=None)

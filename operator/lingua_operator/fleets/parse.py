@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -161,12 +161,13 @@ def _why(node: Node) -> Why | None:
 
 
 def _retire_until(node: Node, deadline_s: int) -> datetime | None:
-    try:
-        since = datetime.fromisoformat(node.annotations.get(RETIRING_SINCE, ""))
-    except ValueError:
-        since = node.status.drain_start_time or node.created
-    if since.tzinfo is None:
-        since = since.replace(tzinfo=UTC)
+    """Tell when a node that leaves goes at the latest; the annotation may hold anything that people write."""
     if _why(node) is None:
         return None
-    return datetime.fromtimestamp(since.timestamp() + deadline_s + _MARGIN_S, UTC)
+    try:
+        since = datetime.fromisoformat(node.annotations.get(RETIRING_SINCE, ""))
+        since = since if since.tzinfo else since.replace(tzinfo=UTC)
+        return since.astimezone(UTC) + timedelta(seconds=deadline_s + _MARGIN_S)
+    except (ValueError, OverflowError):
+        since = node.status.drain_start_time or node.created
+        return since.astimezone(UTC) + timedelta(seconds=deadline_s + _MARGIN_S)
