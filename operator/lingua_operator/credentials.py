@@ -5,9 +5,11 @@ Only digests leave this module. What is read is kept until the next resync reads
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hashlib
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,8 +22,11 @@ if TYPE_CHECKING:
     from lingua_operator.cluster import Cluster
     from lingua_operator.resource import KeyRef, Node
 
-#: Secrets read again in one round of the resync, the longest unread first.
+#: Secrets read again in one round of the resync, the longest unread first: so many, or as many as bring all of them by
+#: in this many rounds.
 PER_ROUND = 200
+ROUNDS = 10
+_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +61,18 @@ class Secrets:
 
     async def reread(self) -> set[tuple[str, str]]:
         """Read again what was read longest ago, bounded; return the secrets that changed."""
-        oldest = sorted(self._read, key=lambda name: self._read[name].at_s)[:PER_ROUND]
-        changed = set()
-        for name in oldest:
+        count = max(PER_ROUND, math.ceil(len(self._read) / ROUNDS))
+        oldest = sorted(self._read, key=lambda name: self._read[name].at_s)[:count]
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def is_changed(name: tuple[str, str]) -> bool:
             before = self._read[name]
-            after = await self._fetch(*name, before=before)
-            if (after.digests, after.problem) != (before.digests, before.problem):
-                changed.add(name)
-        return changed
+            async with gate:
+                after = await self._fetch(*name, before=before)
+            return (after.digests, after.problem) != (before.digests, before.problem)
+
+        changed = await asyncio.gather(*(is_changed(name) for name in oldest))
+        return {name for name, is_new in zip(oldest, changed, strict=True) if is_new}
 
     def keep_only(self, used: set[tuple[str, str]]) -> None:
         """Forget secrets that no node names any more."""
