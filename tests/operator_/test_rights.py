@@ -9,9 +9,12 @@ import pytest
 
 from kit import operators
 from kit.eventually import eventually
-from kit.kube.accounts import service_account
+from kit.kube.accounts import service_account, token
+from kit.kube.fault_proxy import fault_proxy
 from kit.operators import SOON_S, Nodes, connect
 from lingua_operator import rights
+from lingua_operator.pods import pod_name
+from lingua_operator.resource import parse_node
 from lingua_state import declarations
 
 if TYPE_CHECKING:
@@ -20,9 +23,12 @@ if TYPE_CHECKING:
 
     from kit.kube.api import Body
     from kit.kube.bed import Bed
+    from kit.kube.fault_proxy import Call
     from lingua_state.client import Store
 
 PARTS = ("core", "pods", "fleets", "mirror", "standby")
+#: Single objects are read after a refusal or a doubt.
+RARE = {("lingua.dev", "translationnodes", "get"), ("lingua.dev", "translationfleets", "get"), ("", "pods", "get")}
 POD = {"spec": {"containers": [{"name": "node", "image": "lingua-node:test"}]}}
 
 
@@ -90,10 +96,44 @@ async def test_every_right_is_used_and_none_is_missing(
     refused = [(each["verb"], each["requestURI"]) for each in made if each["responseStatus"]["code"] == 403]
     assert refused == []
     wanted = rights.verbs_of(PARTS)
-    # Single objects are read after a refusal or a doubt, which this story does not have.
-    rare = {("lingua.dev", "translationnodes", "get"), ("lingua.dev", "translationfleets", "get"), ("", "pods", "get")}
     assert used(made) <= wanted
-    assert wanted - used(made) <= rare
+    assert wanted - used(made) <= RARE
+
+
+async def test_the_rights_that_only_a_refusal_or_a_doubt_needs_are_used_then(
+    bed: Bed, nodes: Nodes, store: Store, values: dict[str, str], tmp_path: Path
+) -> None:
+    # A pod of somebody else has the name; a fleet changed meanwhile; a node of it is there already.
+    podded = parse_node(nodes.create("podded", workload={"podTemplate": POD}))
+    foreign = {"metadata": {"name": pod_name(podded, 0)}, **POD}
+    bed.api.create(f"/api/v1/namespaces/{nodes.namespace}/pods", foreign).expect()
+    fleets = f"/apis/lingua.dev/v1alpha1/namespaces/{nodes.namespace}/translationfleets"
+    spec = {"replicas": 1, "template": {"spec": {"languages": {"asr": ["fr"], "tts": ["it"]}}}}
+    doubted = {"apiVersion": "lingua.dev/v1alpha1", "kind": "TranslationFleet", "metadata": {"name": "doubted"}}
+    bed.api.create(fleets, {**doubted, "spec": spec}).expect()
+    conflicts = {("PATCH", f"{fleets}/doubted"), ("POST", fleets.replace("fleets", "nodes"))}
+
+    def refuse_once(call: Call) -> int | None:
+        if (call.method, call.path) not in conflicts:
+            return None
+        conflicts.remove((call.method, call.path))
+        return 409
+
+    with fault_proxy(bed, tmp_path) as proxy:
+        proxy.faults.answer = refuse_once
+        kubeconfig = proxy.kubeconfig(token(bed, nodes.namespace, "operator"), nodes.namespace, tmp_path)
+        alone = {"KUBECONFIG": str(kubeconfig), "LINGUA_OPERATOR_STANDBY_ENABLED": "false"}
+        async with operators.running(values | alone):
+            await nodes.until("podded", "Connected", "PodNameTaken")
+            await eventually(lambda: replicas(bed, f"{fleets}/doubted") == 1, within_s=SOON_S, what="fleet told")
+    assert not conflicts
+    made = calls(bed, nodes.namespace)
+    assert [each["requestURI"] for each in made if each["responseStatus"]["code"] == 403] == []
+    assert used(made) >= RARE
+
+
+def replicas(bed: Bed, where: str) -> int:
+    return int(bed.api.get(where).expect().get("status", {}).get("replicas", 0))
 
 
 def mirrored(bed: Bed, nodes: Nodes) -> list[Body]:
