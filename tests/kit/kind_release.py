@@ -24,10 +24,24 @@ NODE_PORT = 30510
 
 Values = dict[str, Any]
 
+#: All pods share one machine with whatever else runs on it: its being full is no reason to give none work, and what
+#: waits there for a processor shall wait, not be given up. Nobody is sent away for keeping quiet meanwhile.
+_PATIENT = {
+    "LINGUA_NODES_MEMORY_PERCENT": "0",
+    "LINGUA_JOB_WAIT_MS": "60000",
+    "LINGUA_SESSION_IDLE_WARN_MS": "1800000",
+    "LINGUA_SESSION_IDLE_CLOSE_MS": "1900000",
+}
+
 
 def image(part: str, tag: str) -> Values:
-    """Name one of the images that `setup/kind images` loaded."""
+    """Name one of the images that `setup/kind images` loaded, as the chart wants it."""
     return {"repository": f"localhost/lingua-{part}", "tag": tag}
+
+
+def image_name(part: str, tag: str) -> str:
+    """Name one of these images as a pod wants it."""
+    return f"localhost/lingua-{part}:{tag}"
 
 
 def values(tag: str, node_port: int | None = NODE_PORT) -> Values:
@@ -39,9 +53,9 @@ def values(tag: str, node_port: int | None = NODE_PORT) -> Values:
             "image": image("scheduler", tag),
             "service": service,
             "resources": little,
-            # All pods share one machine with whatever else runs on it: its being full is no reason to give none work.
-            # And what waits there for a processor shall wait, not be given up.
-            "settings": {"LINGUA_NODES_MEMORY_PERCENT": "0", "LINGUA_JOB_WAIT_MS": "60000"},
+            # 70 % of them are ten, for what scales on sessions; it is here so that scaling alone replaces no pod.
+            "maxSessionsPerPod": 15,
+            "settings": _PATIENT,
         },
         "operator": {"image": image("operator", tag), "resources": little},
         "node": {"enabled": True, "image": image("node", tag), "resources": little},

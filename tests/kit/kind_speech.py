@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections import Counter
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from kit.samples import EXAMPLES, Sample, count_word_errors, read_sample
@@ -185,7 +185,8 @@ async def more_heard(crowd: Crowd, results: int, within_s: float = 120.0) -> Non
 async def silent_sessions(count: int, url: str = URL) -> AsyncIterator[list[Session]]:
     """Hold sessions that are open and say nothing; the library keeps each alive."""
     async with contextlib.AsyncExitStack() as stack:
-        opening = [connect(url, source="en", target="es", settings=_WHOLE) for _ in range(count)]
+        patient = replace(_WHOLE, connect_timeout_s=240.0)  # there may be room only once another pod is up
+        opening = [connect(url, source="en", target="es", settings=patient) for _ in range(count)]
         yield [await stack.enter_async_context(each) for each in opening]
 
 
