@@ -18,14 +18,20 @@ if TYPE_CHECKING:
     from kit.kind_release import Installed
 
 _SCHEDULER = "lingua-scheduler"
-#: Silent sessions that come and go, and some that stay. 70 % of a pod's sessions are ten (kit.kind_release): with the
+#: Silent sessions that come and go, and some that stay. Half of a pod's sessions are ten (kit.kind_release): with the
 #: first there is work for four pods, without them for two.
 _PASSING, _STAYING = 38, 10
 #: The lowest goes first when a ReplicaSet shrinks.
 _COST = "controller.kubernetes.io/pod-deletion-cost"
 
 #: Nothing in this cluster measures CPU; and fifteen seconds are enough to see that less has stayed less.
-_HURRIED = {"maxReplicas": 4, "cpuPercent": 0, "scaleDownWaitSeconds": 15, "scaleDownPeriodSeconds": 15}
+_HURRIED = {
+    "maxReplicas": 4,
+    "sessionsPercent": 50,
+    "cpuPercent": 0,
+    "scaleDownWaitSeconds": 15,
+    "scaleDownPeriodSeconds": 15,
+}
 _KEDA = {"mode": "keda", "keda": {"source": "pods", "pollingSeconds": 5}}
 
 
@@ -66,7 +72,7 @@ async def _grow_and_shrink(kube: Kube, autoscaler: str) -> None:
         async with silent_sessions(_PASSING):
             await kube.until("four scheduler pods", lambda: _ready_pods(kube, 4), within_s=240)
             up_s = time.monotonic() - started
-            await kube.show(f"{_PASSING + _STAYING + 2} sessions are open", "get", "hpa,scaledobject")
+            await kube.show(f"{_PASSING + _STAYING + 2} sessions are open", "get", "hpa", autoscaler)
             await more_heard(crowd, 1)
         down_s = await kube.until("two scheduler pods", lambda: _ready_pods(kube, 2), within_s=420)
         await more_heard(crowd, 1)

@@ -53,8 +53,8 @@ def values(tag: str, node_port: int | None = NODE_PORT) -> Values:
             "image": image("scheduler", tag),
             "service": service,
             "resources": little,
-            # 70 % of them are ten, for what scales on sessions; it is here so that scaling alone replaces no pod.
-            "maxSessionsPerPod": 15,
+            # Half of them are ten, for what scales on sessions; it is here so that scaling alone replaces no pod.
+            "maxSessionsPerPod": 20,
             "settings": _PATIENT,
         },
         "operator": {"image": image("operator", tag), "resources": little},

@@ -184,10 +184,12 @@ async def more_heard(crowd: Crowd, results: int, within_s: float = 120.0) -> Non
 @asynccontextmanager
 async def silent_sessions(count: int, url: str = URL) -> AsyncIterator[list[Session]]:
     """Hold sessions that are open and say nothing; the library keeps each alive."""
+    patient = replace(_WHOLE, connect_timeout_s=240.0)  # there may be room only once another pod is up
     async with contextlib.AsyncExitStack() as stack:
-        patient = replace(_WHOLE, connect_timeout_s=240.0)  # there may be room only once another pod is up
         opening = [connect(url, source="en", target="es", settings=patient) for _ in range(count)]
-        yield [await stack.enter_async_context(each) for each in opening]
+        async with asyncio.TaskGroup() as group:
+            opened = [group.create_task(stack.enter_async_context(each)) for each in opening]
+        yield [each.result() for each in opened]
 
 
 @asynccontextmanager

@@ -133,7 +133,7 @@ def _ready(fleet: Fleet, spec: FleetSpec, count: Tally, trouble: Trouble | None)
     if trouble:
         return Verdict(READY, "False", trouble.reason, trouble.message)
     if count.ready < spec.replicas:
-        return Verdict(READY, "False", _main_reason(count), _missing(spec, count))
+        return Verdict(READY, "False", _main_reason(count), _missing(fleet, spec, count))
     if count.updated < count.kept:
         return Verdict(
             READY, "True", "Updating", f"{count.updated} of {spec.replicas} nodes have the present template."
@@ -147,9 +147,9 @@ def _main_reason(count: Tally) -> str:
     return count.troubles[0][0] if count.troubles else "ScalingUp"
 
 
-def _missing(spec: FleetSpec, count: Tally) -> str:
+def _missing(fleet: Fleet, spec: FleetSpec, count: Tally) -> str:
     told = ", ".join(f"{number} {reason}" for reason, number in count.troubles) or "the others are being made"
-    return f"{count.ready} of {spec.replicas} nodes take work: {told}. See kubectl get tnode -l with status.selector."
+    return f"{count.ready} of {spec.replicas} nodes take work: {told}. See kubectl get tnode -l {selector(fleet)}"
 
 
 def _available(spec: FleetSpec, count: Tally) -> Verdict:
@@ -167,15 +167,15 @@ def _progressing(fleet: Fleet, spec: FleetSpec, count: Tally, trouble: Trouble |
         return Verdict(PROGRESSING, "False", trouble.reason, trouble.message)
     if count.stuck:
         since = f"{count.stuck} nodes are not ready after {STUCK_AFTER // timedelta(minutes=1)} minutes"
-        return Verdict(PROGRESSING, "False", "Stuck", f"{since}: {_missing(spec, count)}")
-    return _going_on(spec, count)
+        return Verdict(PROGRESSING, "False", "Stuck", f"{since}: {_missing(fleet, spec, count)}")
+    return _going_on(fleet, spec, count)
 
 
-def _going_on(spec: FleetSpec, count: Tally) -> Verdict:
+def _going_on(fleet: Fleet, spec: FleetSpec, count: Tally) -> Verdict:
     if count.updated < count.kept:
         return Verdict(PROGRESSING, "True", "Updating", f"{count.kept - count.updated} nodes have an older template.")
     if count.ready < spec.replicas:
-        return Verdict(PROGRESSING, "True", "ScalingUp", _missing(spec, count))
+        return Verdict(PROGRESSING, "True", "ScalingUp", _missing(fleet, spec, count))
     if count.draining:
         return Verdict(PROGRESSING, "True", "ScalingDown", f"{count.draining} nodes finish their work before they go.")
     return Verdict(PROGRESSING, "False", "Complete", "There is what was wished.")
