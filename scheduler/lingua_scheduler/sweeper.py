@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from lingua_scheduler.clock import now_ms
 from lingua_state.errors import StateError
@@ -18,25 +18,43 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: So late, an instance did not just have much to do. The shortest heartbeat is as long.
+STILL_MS: Final = 5_000
+
 
 class Sweeper:
     """Sweep every ``every_ms``, with jitter so that instances do not all come at once.
 
     A store that was away has no heartbeats of that time: no node's lease is ended until ``lease_ms`` after it is back.
+    The same holds when this instance stood still for ``still_ms``: what its nodes said lies unread in their sockets.
     """
 
-    def __init__(self, store: Store, carrier: Carrier, metrics: Metrics, *, every_ms: int, lease_ms: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        carrier: Carrier,
+        metrics: Metrics,
+        *,
+        every_ms: int,
+        lease_ms: int,
+        still_ms: int = STILL_MS,
+    ) -> None:
         self._store = store
         self._carrier = carrier
         self._metrics = metrics
         self._every_ms = every_ms
         self._lease_ms = lease_ms
+        self._still_ms = still_ms
         self._spare_until_ms = now_ms() + lease_ms
 
     async def run(self) -> None:
         """Sweep until cancelled."""
         while True:
-            await asyncio.sleep(self._every_ms * random.uniform(0.5, 1.5) / 1000)
+            wait_ms, began_ms = round(self._every_ms * random.uniform(0.5, 1.5)), now_ms()
+            await asyncio.sleep(wait_ms / 1000)
+            if now_ms() - began_ms >= wait_ms + self._still_ms:
+                self._spare_until_ms = now_ms() + self._lease_ms
+                log.warning("stood still", extra={"duration_ms": now_ms() - began_ms})
             try:
                 while await self._once():
                     pass

@@ -1,0 +1,52 @@
+"""The sweep of one instance: it ends the leases of silent nodes, but not of those that it could not hear itself."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import redis
+
+from kit.eventually import eventually
+from kit.redis_servers import VALKEY, start_server
+from kit.state import join
+from lingua_scheduler.carrier import Carrier
+from lingua_scheduler.metrics import Metrics
+from lingua_scheduler.sweeper import Sweeper
+from lingua_state import nodes
+from lingua_state.client import RedisSettings, open_store
+from lingua_state.models import NodeStatus
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lingua_state.client import Store
+
+_EVERY_MS, _STILL_MS, _LEASE_MS = 20, 200, 3_000
+
+
+async def is_out(store: Store) -> bool:
+    node = await nodes.get(store, "n1")
+    return node is not None and node.status is NodeStatus.OFFLINE
+
+
+async def test_leases_that_lapsed_while_the_instance_stood_still_get_time_for_what_lies_unread(tmp_path: Path) -> None:
+    server = start_server(VALKEY, tmp_path)
+    store = await open_store(RedisSettings(url=server.url))
+    sweeper = Sweeper(store, Carrier("s1"), Metrics(), every_ms=_EVERY_MS, lease_ms=_LEASE_MS, still_ms=_STILL_MS)
+    running = asyncio.create_task(sweeper.run())
+    try:
+        await join(store, "n1")
+        await asyncio.sleep(_LEASE_MS / 1000 + 0.2)  # after a start, too, nobody is out at once
+        time.sleep(2 * _STILL_MS / 1000)  # noqa: ASYNC251 - the loop stands still, as in a stopped process
+        woke_s = time.monotonic()
+        with redis.Redis(port=server.process.port) as raw:
+            raw.zadd(store.keys.nodes_lease(), {"n1": 1})
+        await eventually(lambda: is_out(store), what="the node is out")
+        assert time.monotonic() - woke_s >= 0.95 * _LEASE_MS / 1000
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await store.close()
+        server.process.stop()
