@@ -46,15 +46,13 @@ class Sweeper:
         self._lease_ms = lease_ms
         self._still_ms = still_ms
         self._spare_until_ms = now_ms() + lease_ms
+        self._last_ms = now_ms()
 
     async def run(self) -> None:
         """Sweep until cancelled."""
         while True:
-            wait_ms, began_ms = round(self._every_ms * random.uniform(0.5, 1.5)), now_ms()
-            await asyncio.sleep(wait_ms / 1000)
-            if now_ms() - began_ms >= wait_ms + self._still_ms:
-                self._spare_until_ms = now_ms() + self._lease_ms
-                log.warning("stood still", extra={"duration_ms": now_ms() - began_ms})
+            await asyncio.sleep(self._every_ms * random.uniform(0.5, 1.5) / 1000)
+            self._look_back()
             try:
                 while await self._once():
                     pass
@@ -63,6 +61,13 @@ class Sweeper:
                 self._metrics.store_errors.of(error.code).inc()
             except Exception:  # whatever one notice ran into: no sweep would ever follow
                 log.exception("a sweep failed")
+
+    def _look_back(self) -> None:
+        """Notice that the last round was too long ago."""
+        now, last, self._last_ms = now_ms(), self._last_ms, now_ms()
+        if now - last >= 1.5 * self._every_ms + self._still_ms:
+            self._spare_until_ms = now + self._lease_ms
+            log.warning("stood still", extra={"duration_ms": now - last})
 
     async def _once(self) -> bool:
         """Sweep once; True: there is more."""
