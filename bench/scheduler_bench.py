@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import tempfile
 import urllib.request
 from contextlib import AsyncExitStack, contextmanager
@@ -12,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 import load
 import orjson
 import processes
+import uvloop
 from rows import Row, percentile, row
 
 from lingua_wire import audio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     import aiohttp
     import psutil
@@ -26,6 +29,9 @@ SAMPLE = Path(__file__).resolve().parent.parent / "examples" / "speech" / "go-fo
 DELAY_SESSIONS = (100, 200, 400)
 UTTERANCES = 5
 WARM_UP = 1
+#: A run whose load fell so far behind its own schedule tells of the machine, not of the server; it is taken again.
+LATE_MS = 20.0
+TRIES = 4
 IDLE_SESSIONS = 2000
 BASE_SESSIONS = 100
 BASE_IN_FLIGHT = 4
@@ -51,10 +57,7 @@ def delays() -> list[Row]:
     """Measure ``scheduler_delay_p99_ms`` for each size, and ``sessions_per_core`` from the largest."""
     rows: list[Row] = []
     for sessions in DELAY_SESSIONS:
-        with _lingua() as (process, url):
-            ours = asyncio.run(_stream(process, url, sessions))
-        with processes.echo() as (process, url):
-            bare = asyncio.run(_stream(process, url, sessions, bare=True))
+        ours, bare = _in_time(_lingua, sessions, bare=False), _in_time(processes.echo, sessions, bare=True)
         p99, bare_p99 = percentile(ours.delays_ms, 0.99), percentile(bare.delays_ms, 0.99)
         rows.append(row(f"scheduler_delay_p99_ms/{sessions}", p99, "ms", bare_p99, len(ours.delays_ms)))
         if sessions == DELAY_SESSIONS[-1]:
@@ -62,13 +65,31 @@ def delays() -> list[Row]:
     return rows
 
 
+def _in_time(
+    serve: Callable[[], AbstractContextManager[tuple[psutil.Process, str]]], sessions: int, *, bare: bool
+) -> _Streamed:
+    """Stream until the load kept to its schedule: a machine that does other work too makes it late now and then.
+
+    :raises RuntimeError: it was late each time, or the server refused.
+    """
+    tries = 0
+    while True:
+        tries += 1
+        with serve() as (process, url):
+            streamed = uvloop.run(_stream(process, url, sessions, bare=bare))
+        if streamed.late_ms <= LATE_MS:
+            return streamed
+        late = f"the load fell {streamed.late_ms:.0f} ms behind its schedule with {sessions} sessions"
+        if tries == TRIES:
+            raise RuntimeError(f"{late}, each of {tries} times: they say nothing")
+        print(f"taken again: {late}", file=sys.stderr)
+
+
 class _Streamed:
     def __init__(self, tally: load.Tally, cores: float) -> None:
-        late = percentile(tally.lag_ms, 0.99)
         if tally.problems:
             raise RuntimeError(f"the server refused: {tally.problems[0]}")
-        if late > 20:
-            raise RuntimeError(f"the load fell {late:.0f} ms behind its schedule: this run says nothing")
+        self.late_ms = percentile(tally.lag_ms, 0.99)
         self.delays_ms = tally.delays_ms
         self.cores = cores
 
@@ -123,9 +144,9 @@ async def _speak_all(
 def idle_memory() -> list[Row]:
     """Measure ``idle_session_bytes``: what one more session that says nothing costs."""
     with _lingua() as (process, url):
-        ours = asyncio.run(_idle(process, url, "/ws/session"))
+        ours = uvloop.run(_idle(process, url, "/ws/session"))
     with processes.echo() as (process, url):
-        bare = asyncio.run(_idle(process, url, "/frames"))
+        bare = uvloop.run(_idle(process, url, "/frames"))
     return [row("idle_session_bytes", ours, "bytes", bare, IDLE_SESSIONS)]
 
 
@@ -149,7 +170,7 @@ async def _open_idle(client: aiohttp.ClientSession, url: str, path: str, count: 
 def audio_after_ack() -> list[Row]:
     """Measure ``audio_after_ack_bytes`` while nodes hold acknowledged jobs; reference: what their audio weighs."""
     with _lingua() as (_, url):
-        held, sent = asyncio.run(_hold(url))
+        held, sent = uvloop.run(_hold(url))
     return [row("audio_after_ack_bytes", held, "bytes", sent, 50)]
 
 
@@ -191,9 +212,9 @@ def metric(url: str, name: str) -> float:
 def base_peers() -> list[Row]:
     """Measure ``base_results_per_s`` and ``base_cpu_s_per_1000`` in a closed loop, beside the echo of the same."""
     with _lingua() as (process, url):
-        ours = asyncio.run(_base(process, url, bare=False))
+        ours = uvloop.run(_base(process, url, bare=False))
     with processes.echo() as (process, url):
-        bare = asyncio.run(_base(process, url, bare=True))
+        bare = uvloop.run(_base(process, url, bare=True))
     count = int(ours[0] * BASE_SECONDS)
     return [
         row("base_results_per_s", ours[0], "results/s", bare[0], count),

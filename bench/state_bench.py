@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import processes
 import rows
+import uvloop
 from redis.asyncio import Redis
 
 from lingua_state import dispatch, embedded, jobs, nodes, sessions
@@ -48,8 +49,8 @@ _numbers = count()
 
 def measure() -> list[Row]:
     """Take every figure of this file."""
-    sizes = [asyncio.run(dispatch_server_us(size, languages)) for languages in LANGUAGES for size in SIZES]
-    return sizes + asyncio.run(dispatch_finish())
+    sizes = [uvloop.run(dispatch_server_us(size, languages)) for languages in LANGUAGES for size in SIZES]
+    return sizes + uvloop.run(dispatch_finish())
 
 
 async def dispatch_server_us(size: int, languages: tuple[int, int]) -> Row:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from lingua_state.errors import NoNode, QueueFull, SessionReplaced, StoreFault
 from lingua_state.models import Candidate, Capability, Explanation, Pair, Waiting
@@ -129,9 +130,7 @@ def kept(request: DispatchRequest) -> str:
         "expected_ms": request.expected_ms,
         "details": request.details,
     }
-    return json.dumps(
-        {name: value for name, value in fields.items() if value or name == "turn_id"}, separators=(",", ":")
-    )
+    return orjson.dumps({name: value for name, value in fields.items() if value or name == "turn_id"}).decode()
 
 
 async def _select(store: Store, want: Want, request: DispatchRequest) -> list[Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from lingua_state.dispatch import JOB_TTL_MS, check, kept, placed, run_ms
 from lingua_state.errors import JobMissing, StaleAttempt
@@ -195,4 +196,4 @@ def _message(text: str | None) -> str:
 def _timings(timings: Mapping[str, float] | None) -> str:
     if not timings:
         return ""
-    return json.dumps({name: round(value, 1) for name, value in timings.items()}, separators=(",", ":"))
+    return orjson.dumps({name: round(value, 1) for name, value in timings.items()}).decode()

@@ -49,6 +49,10 @@ class Pump:
                 self._task = asyncio.get_running_loop().create_task(self._send(frames))
                 return
 
+    def send(self, frames: Sequence[str | bytes]) -> bool:
+        """Send frames before which nothing waits, at once; False: the socket does not take them now."""
+        return self._task is None and not self._closing and self._write_at_once(frames)
+
     async def close(self, code: int, reason: str = "") -> None:
         """Send what waits, then close; a peer that does not read is cut off after a while. Safe to repeat."""
         self._closing = True

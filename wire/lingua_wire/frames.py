@@ -51,12 +51,16 @@ PLACES: Final = {
     Direction.FROM_NODE: frozenset({Kind.JOB_TTS}),
     Direction.TO_NODE: frozenset({Kind.JOB_AUDIO}),
 }
+_KINDS: Final = {int(kind): kind for kind in Kind}
 _KEYED: Final = frozenset({Kind.JOB_AUDIO, Kind.JOB_TTS})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Frame:
-    """One binary frame; ``audio`` is a view of the received bytes."""
+    """One binary frame; ``audio`` is a view of the received bytes.
+
+    Not frozen, since that makes it three times dearer, and there is one for each 100 ms of each session.
+    """
 
     kind: Kind
     audio: memoryview
@@ -99,20 +103,15 @@ def unpack(data: bytes | bytearray | memoryview, direction: Direction | None = N
         raise _bad(f"version {version} of binary frames is not known; {VERSION} is")
     if flags & ~LAST:
         raise _bad("a reserved flag of the binary frame is set")
-    known = _kind(kind)
+    known = _KINDS.get(kind)
+    if known is None:
+        raise _bad(f"binary frames of kind {kind} are not known")
     if direction is not None and known not in PLACES[direction]:
         raise _bad(f"binary frames of kind {kind} do not go from {direction}")
     start = HEADER_BYTES + key_len
     return Frame(
         known, view[start:], index, seq, samples, bool(flags & LAST), _key(known, view[HEADER_BYTES:start], key_len)
     )
-
-
-def _kind(number: int) -> Kind:
-    try:
-        return Kind(number)
-    except ValueError:
-        raise _bad(f"binary frames of kind {number} are not known") from None
 
 
 def _key(kind: Kind, raw: memoryview, key_len: int) -> str:

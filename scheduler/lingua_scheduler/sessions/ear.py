@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from lingua_scheduler.sessions.cutter import Cutter
@@ -113,8 +114,8 @@ class Ear:
         :raises WireError: as :meth:`chunk`.
         """
         self._check_room(len(audio.audio))
-        detector = detector_of(audio.audio_format, audio.sample_rate)
-        heard = hear_whole(audio.audio, detector, samples=audio.samples, enough_ms=min_speech_ms)
+        fresh = partial(detector_of, audio.audio_format, audio.sample_rate)
+        heard = hear_whole(audio.audio, fresh, samples=audio.samples, enough_ms=min_speech_ms)
         self._hold(len(audio.audio))
         return self.cutter.whole(audio.audio, self._at_session_rate(heard, audio), manual=manual, client_id=client_id)
 

@@ -141,16 +141,20 @@ class Receipts:
 
     def due(self, now_ms: int) -> Receipt | None:
         """Give the receipt to send now, if something changed: soon after a node or a result, else each interval."""
-        due_ms = self.next_due_ms
+        receipt = self.receipt()
+        due_ms = self._due_ms(receipt)
         if due_ms is None or now_ms < due_ms:
             return None
-        self._last, self._last_ms = self.receipt(), now_ms
-        return self._last
+        self._last, self._last_ms = receipt, now_ms
+        return receipt
 
     @property
     def next_due_ms(self) -> int | None:
         """Tell when :meth:`due` has something; None: nothing changed since the last one."""
-        receipt, last = self.receipt(), self._last
+        return self._due_ms(self.receipt())
+
+    def _due_ms(self, receipt: Receipt) -> int | None:
+        last = self._last
         if receipt == last:
             return None
         if self._last_ms is None:

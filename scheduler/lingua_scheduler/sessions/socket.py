@@ -193,6 +193,10 @@ class ClientConnection:
 
     # The session's line
 
+    def send(self, frames: tuple[str | bytes, ...]) -> bool:
+        """Send an event at once, if this is the session's line and has greeted its client."""
+        return self._session is not None and self._session.line is self and self._pump.send(frames)
+
     def wake(self) -> None:
         """Send what waits."""
         self._pump.wake()

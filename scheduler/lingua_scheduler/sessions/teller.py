@@ -61,6 +61,9 @@ BEGINNING: Final = Start()
 class Line(Protocol):
     """A client's connection, as those who speak over it see it."""
 
+    def send(self, frames: tuple[str | bytes, ...]) -> bool:
+        """Send an event before which nothing waits; False: it has to wait, and nothing was sent."""
+
     def wake(self) -> None:
         """Send what waits."""
 
@@ -342,7 +345,7 @@ class Teller:
                 self.recorder.note(self.journal, entry.after, entry)
 
     def _put(self, outgoing: Outgoing) -> None:
-        if self._line is None:
+        if self._line is None or (not len(self._outbox) and self._line.send(outgoing.frames)):
             return
         fits = self._outbox.put(outgoing, now_ms())
         self._count_left_out()

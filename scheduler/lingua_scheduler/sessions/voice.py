@@ -24,8 +24,11 @@ RUN_FRAMES: Final = 3
 VAD_RATES: Final = frozenset({8_000, 16_000, 32_000, 48_000})
 #: Each how manieth sample is looked at for loudness: speech is loud for long, so a part of it is enough.
 PEAK_STRIDE: Final = 8
-#: How much of a whole utterance is judged at a time, until there is enough speech: most begins with it.
+#: How much of a whole utterance is judged at a time, until there is enough speech.
 WHOLE_STEP_MS: Final = 240
+#: Within so much of its beginning the loudest step is looked for, by each how manieth sample: that is likely speech.
+LOUDEST_WITHIN_MS: Final = 1_920
+LOUDEST_STRIDE: Final = 64
 #: How the loudness of speech is forgotten, per frame: 2 dB a second, so that a softer second speaker is heard.
 PEAK_DECAY: Final = 10 ** (-2.0 * FRAME_MS / 1000 / 20)
 #: A CELT packet says nothing about speech; one this small (per 20 ms) has room for next to nothing.
@@ -48,9 +51,9 @@ class VoiceRules:
     below_speech_db: float = 28.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Heard:
-    """What a chunk brought, in samples of the session's rate.
+    """What a chunk brought, in samples of the session's rate. Not frozen, for the price of that: see ``frames.Frame``.
 
     ``silence`` is the run without speech up to the end of this chunk, counted over earlier chunks too.
     """
@@ -213,9 +216,9 @@ def format_of(payload: Payload) -> AudioFormat:
     return AudioFormat.OPUS if plan_a.looks_like_plan_a(payload) else AudioFormat.PCM16
 
 
-def peak(frame: memoryview) -> int:
+def peak(frame: memoryview, stride: int = PEAK_STRIDE) -> int:
     """Find the largest of a frame's samples (each eighth one), as magnitude."""
-    samples = frame.cast("h")[::PEAK_STRIDE]
+    samples = frame.cast("h")[::stride]
     highest, lowest = max(samples), min(samples)
     return max(highest, -lowest)
 
@@ -240,20 +243,38 @@ def _packet_is_speech(packet: memoryview) -> bool:
     return len(packet) * 20_000 >= CELT_SILENCE_BYTES * plan_a.packet_us(packet)
 
 
-def hear_whole(payload: Payload, detector: VoiceDetector, *, samples: int, enough_ms: int) -> Heard:
-    """Judge a whole utterance with a fresh ``detector``, only until it is clear that it holds ``enough_ms`` of speech.
+def hear_whole(payload: Payload, fresh: Callable[[], VoiceDetector], *, samples: int, enough_ms: int) -> Heard:
+    """Judge a whole utterance, only until it is clear that it holds ``enough_ms`` of speech.
 
-    ``samples`` is its length, which the caller knows from its format.
+    Where it is loudest is judged first; if that is not enough, all of it, from the beginning. ``fresh`` makes a
+    detector; ``samples`` is the utterance's length, which the caller knows from its format.
 
     :raises WireError: ``UNSUPPORTED_FORMAT``, as :meth:`VoiceDetector.hear`.
     """
+    detector = fresh()
     if isinstance(detector, PlanADetector):
         return detector.hear(payload)
-    view, enough, speech = memoryview(payload), samples_of_ms(enough_ms, detector.sample_rate), 0
+    view, enough = memoryview(payload), samples_of_ms(enough_ms, detector.sample_rate)
     step = samples_of_ms(WHOLE_STEP_MS, detector.sample_rate) * SAMPLE_BYTES
+    if len(view) % SAMPLE_BYTES == 0 and len(view) > step:
+        at = _loudest(view, step)
+        speech = _speech_of(view[at : at + 2 * step], fresh(), step, enough)
+        if speech >= enough:
+            return Heard(samples, speech, 0)
+    return Heard(samples, _speech_of(view, detector, step, enough), 0)
+
+
+def _speech_of(view: memoryview, detector: VoiceDetector, step: int, enough: int) -> int:
+    """Count speech, step by step, until there is enough."""
+    speech = 0
     for start in range(0, len(view), step):
-        heard = detector.hear(view[start : start + step])
-        speech += heard.speech
+        speech += detector.hear(view[start : start + step]).speech
         if speech >= enough:
             break
-    return Heard(samples, speech, 0)
+    return speech
+
+
+def _loudest(view: memoryview, step: int) -> int:
+    """Find where the loudest step of the beginning starts."""
+    starts = range(0, min(len(view), step * LOUDEST_WITHIN_MS // WHOLE_STEP_MS), step)
+    return max(starts, key=lambda start: peak(view[start : start + step], LOUDEST_STRIDE))

@@ -44,6 +44,26 @@ def chunks_of(kind: AudioFormat, sound: array.array[int]) -> list[bytes]:
     return plan_a_chunks(sound) if kind is AudioFormat.OPUS else pcm_chunks(sound)
 
 
+def test_speech_is_found_wherever_a_whole_utterance_has_it() -> None:
+    sentence, click = spoken(SENTENCE), array.array("h", [30_000] * 160)
+    for sound in (
+        [silence(0.7), sentence],
+        [silence(3.0), sentence],
+        [click, silence(0.5), sentence, silence(0.5)],
+        [silence(0.5), click, silence(2.5), sentence],
+    ):
+        whole = b"".join(part.tobytes() for part in sound)
+        heard = hear_whole(whole, Pcm16Detector, samples=len(whole) // 2, enough_ms=200)
+        assert heard.speech >= 3_200
+    clicks = b"".join(part.tobytes() for part in [click, silence(0.5)] * 4)
+    assert hear_whole(clicks, Pcm16Detector, samples=len(clicks) // 2, enough_ms=200).speech < 3_200
+
+
+def test_a_whole_utterance_of_half_a_sample_is_refused() -> None:
+    with pytest.raises(WireError, match="even number"):
+        hear_whole(bytes(32_001), Pcm16Detector, samples=16_000, enough_ms=200)
+
+
 @pytest.mark.parametrize("kind", [AudioFormat.PCM16, AudioFormat.OPUS])
 def test_most_of_a_spoken_sentence_is_speech(kind: AudioFormat) -> None:
     sentence = spoken(SENTENCE)
@@ -138,13 +158,13 @@ def test_celt_packets_of_digital_silence_are_silence() -> None:
 
 def test_a_whole_utterance_is_judged_only_until_speech_is_sure() -> None:
     sound = (spoken(SENTENCE) * 4).tobytes()
-    heard = hear_whole(sound, Pcm16Detector(), samples=len(sound) // 2, enough_ms=200)
+    heard = hear_whole(sound, Pcm16Detector, samples=len(sound) // 2, enough_ms=200)
     assert heard.samples == len(sound) // 2
     assert 3_200 <= heard.speech <= 16_000
-    nothing = hear_whole(bytes(64_000), Pcm16Detector(), samples=32_000, enough_ms=200)
+    nothing = hear_whole(bytes(64_000), Pcm16Detector, samples=32_000, enough_ms=200)
     assert nothing.speech == 0
     packets = plan_a_chunks(spoken(SENTENCE), 1_000)[0]
-    assert hear_whole(packets, PlanADetector(), samples=1, enough_ms=200).speech > 16_000
+    assert hear_whole(packets, PlanADetector, samples=1, enough_ms=200).speech > 16_000
 
 
 @pytest.mark.parametrize("kind", [AudioFormat.PCM16, AudioFormat.OPUS])
