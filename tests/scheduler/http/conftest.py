@@ -110,7 +110,7 @@ def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 async def store(valkey_server: Server) -> AsyncIterator[Store]:
     """A store on an empty Valkey."""
     valkey_server.flush()
-    opened = await open_store(RedisSettings(url=valkey_server.url, retry_budget_ms=300, timeout_ms=300))
+    opened = await open_store(RedisSettings(url=valkey_server.url, retry_budget_ms=1_000, timeout_ms=1_000))
     yield opened
     await opened.close()
 

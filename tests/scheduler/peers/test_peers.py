@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import orjson
 import pytest
 from aiohttp import ClientSession, WSMsgType
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from kit.eventually import eventually
 from kit.peers import DELIVERY, ITEMS, Sides, announce, make, serving
+from lingua_scheduler.auth import PeerProof
 from lingua_scheduler.peers.envelope import pack, unpack
 from lingua_scheduler.peers.hub import PATH
 from lingua_scheduler.work import Delivery
@@ -95,14 +97,18 @@ async def test_a_stranger_that_skips_the_handshake_is_closed_with_4401(store: St
 
 async def test_a_proof_that_was_overheard_does_not_fit_another_connection(store: Store) -> None:
     there = Sides()
-    async with (
-        serving(make("b", store, there), store) as port,
-        ClientSession() as http,
-        http.ws_connect(f"http://127.0.0.1:{port}{PATH}") as socket,
-    ):
-        await socket.receive_bytes()
-        await socket.send_bytes(b'{"instance_id": "a", "nonce": "00", "mac": "' + b"0" * 64 + b'"}')
-        assert (await socket.receive()).data == 4401
+    async with serving(make("b", store, there), store) as port, ClientSession() as http:
+        address = f"http://127.0.0.1:{port}{PATH}"
+        async with http.ws_connect(address) as socket:
+            hello = orjson.loads(await socket.receive_bytes())
+            proof = PeerProof("a", "b", "00", hello["nonce"])
+            overheard = orjson.dumps({"instance_id": "a", "nonce": "00", "mac": proof.caller_mac("s3cret")})
+            await socket.send_bytes(overheard)
+            assert "mac" in orjson.loads(await socket.receive_bytes())
+        async with http.ws_connect(address) as socket:
+            await socket.receive_bytes()
+            await socket.send_bytes(overheard)
+            assert (await socket.receive()).data == 4401
 
 
 async def test_the_way_is_found_again_after_the_other_side_closed_it(store: Store) -> None:

@@ -49,7 +49,7 @@ async def test_a_result_for_an_instance_that_is_away_arrives_when_it_is_back(sto
 
 async def test_what_was_sent_into_a_socket_that_died_is_sent_again_and_counts_once(store: Store) -> None:
     there = Sides()
-    caller, listener = make("a", store, Sides(), confirm_ms=300), make("b", store, there)
+    caller, listener = make("a", store, Sides(), confirm_ms=1_000), make("b", store, there)
     async with serving(listener, store) as port, proxy_to(port) as proxy:
         await announce(store, "b", proxy.port)
         caller.send("b", NOTICES[0])
@@ -71,11 +71,11 @@ async def test_what_was_sent_into_a_socket_that_died_is_sent_again_and_counts_on
 
 async def test_a_peer_that_confirms_nothing_counts_as_unreachable_and_jobs_come_back(store: Store) -> None:
     here, there = Sides(), Sides()
-    caller, listener = make("a", store, here, confirm_ms=200), make("b", store, there)
+    caller, listener = make("a", store, here, confirm_ms=1_000), make("b", store, there)
     async with serving(listener, store) as port, proxy_to(port) as proxy:
         await announce(store, "b", proxy.port)
         caller.send("b", NOTICES[0])
-        await eventually(lambda: len(there.received) == 1)
+        await eventually(lambda: len(there.received) == 1 and caller.waiting == 0)
         proxy.hold_replies = True
         caller.send("b", DELIVERY)
         await eventually(lambda: here.returned == [DELIVERY], what="the job comes back")
