@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from lingua_state.keys import Keys
     from lingua_state.models import Assigned, Capability, EndedJob, LostJob
 
+#: No value is larger, and no job takes more (docs/guarantees.md).
+_VALUE_BYTES, _JOB_BYTES = 16_384, 4_096
+MAX_ATTEMPTS = 3
 RUNNING = {"assigned", "dispatched", "accepted", "processing"}
 ENDED = {status.value for status in TERMINAL}
 
@@ -61,11 +64,17 @@ class Job:
     final: str = ""
     seen: list[Assigned] = field(default_factory=list)
 
+    @property
+    def holder(self) -> tuple[int, str, str]:
+        """Say whose word counts: of which attempt, node and connection."""
+        return self.attempt, self.node, self.incarnation
+
 
 @dataclass
 class Model:
-    """Everything the test did, and what came of it."""
+    """Everything the test did, and what came of it. ``held``: the generation in which each session is held."""
 
+    held: dict[str, int] = field(default_factory=dict)
     nodes: dict[str, Node] = field(default_factory=dict)
     declarations: dict[str, Declaration] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
@@ -80,6 +89,7 @@ class Model:
             job, node = self.jobs[one.job_id], self.nodes[one.node_id]
             assert job.place in {"waiting", "new", "lost"}, f"{one.job_id} was {job.place}"
             assert one.attempt_id == job.attempt + 1, f"{one.job_id}: attempt {one.attempt_id} after {job.attempt}"
+            assert one.attempt_id <= MAX_ATTEMPTS, f"{one.job_id} goes round for ever"
             assert node.inside
             assert one.incarnation == node.incarnation
             job.place, job.attempt, job.node, job.incarnation = "running", one.attempt_id, one.node_id, one.incarnation
@@ -110,19 +120,19 @@ class Snapshot:
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
         self.client, self.keys = client, keys
-        self.values = {key.removeprefix(keys.root): self._read(key) for key in client.scan_iter("*", count=1000)}
+        names: Any = list(client.scan_iter("*", count=10_000))
+        self.values = dict(zip((name.removeprefix(keys.root) for name in names), self._read(names), strict=True))
 
-    def _read(self, key: str) -> Any:
-        readers: dict[str, Any] = {
-            "hash": self.client.hgetall,
-            "set": self.client.smembers,
-            "string": self.client.get,
-        }
-        kind = self.client.type(key)
-        if kind == "zset":
-            rows: Any = self.client.zrange(key, 0, -1, withscores=True)
-            return dict(rows)
-        return readers[str(kind)](key)
+    def _read(self, names: list[str]) -> list[Any]:
+        """Read everything in two round trips, since it is done after each step."""
+        with self.client.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.type(name)
+            for name, kind in zip(names, pipe.execute(), strict=True):
+                readers: dict[str, Any] = {"hash": pipe.hgetall, "set": pipe.smembers, "string": pipe.get}
+                reader = readers.get(str(kind), lambda key: pipe.zrange(key, 0, -1, withscores=True))
+                reader(name)
+            return [dict(value) if isinstance(value, list) else value for value in pipe.execute()]
 
     def get(self, name: str) -> Any:
         """Read a key; an absent one is empty."""
@@ -130,6 +140,7 @@ class Snapshot:
 
     def check(self, model: Model) -> None:
         """Fail at the first thing that does not hold."""
+        self._check_sizes()
         for job_id, job in model.jobs.items():
             self._check_job(job_id, job)
         for node_id, node in model.nodes.items():
@@ -137,6 +148,13 @@ class Snapshot:
         self._check_indexes(model)
         self._check_declarations(model)
         self._check_nobody_waits_in_vain(model)
+
+    def _check_sizes(self) -> None:
+        for name, value in self.values.items():
+            parts = [*value, *value.values()] if isinstance(value, dict) else value
+            sizes = [len(str(part)) for part in parts]
+            assert max(sizes, default=0) <= _VALUE_BYTES, f"{name} is as large as audio"
+            assert not name.startswith("job:") or sum(sizes) <= _JOB_BYTES, f"{name} takes too much"
 
     def _check_job(self, job_id: str, job: Job) -> None:
         record = self.get(f"job:{job_id}")
