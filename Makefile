@@ -36,6 +36,11 @@ faults: ## Break the running system in every known way while people talk (ROW=F6
 	LINGUA_ROW=$(ROW) LINGUA_SEED=$(SEED) LINGUA_MINUTES=$(MINUTES) $(BIN)/pytest tests/faults $(ARGS)
 	$(BIN)/python tests/faults/report.py
 
+.PHONY: mutants
+mutants: ## Break the code in each known way; a way that no test notices fails (ARGS=NAME... picks, ARGS=--list lists)
+	@setup/run test
+	$(BIN)/python tests/mutants/run.py $(ARGS)
+
 .PHONY: e2e
 e2e: ## Install the chart on a kind cluster, from images built here, and pass the tests there (KEEP=1 leaves it up)
 	@setup/run test

@@ -10,7 +10,21 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-TARGETS = ("help", "demo", "test", "test-slow", "faults", "e2e", "search", "lint", "format", "bench", "lock", "clean")
+TARGETS = (
+    "help",
+    "demo",
+    "test",
+    "test-slow",
+    "faults",
+    "mutants",
+    "e2e",
+    "search",
+    "lint",
+    "format",
+    "bench",
+    "lock",
+    "clean",
+)
 
 
 def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
