@@ -17,11 +17,11 @@ demo: ## Translate a real recording through the whole system (ARGS=--keep leaves
 	@$(BIN)/lingua demo $(ARGS)
 
 .PHONY: test
-test: ## Set up and pass the tests (ARGS go to pytest)
+test: ## Set up and pass the tests (ARGS go to pytest; -n 0 runs them one by one)
 	@setup/run test
 	@setup/kubernetes
 	@setup/helm
-	$(BIN)/pytest -m "not slow and not search and not fault and not kind" $(ARGS)
+	$(BIN)/pytest -n 3 -m "not slow and not search and not fault and not kind" $(ARGS)
 
 .PHONY: test-slow
 test-slow: ## The slow suites: long property tests, models, the decoders' fuzzers
@@ -90,5 +90,5 @@ lock: ## Choose the newest allowed versions again and write the lock files
 
 .PHONY: clean
 clean: ## Remove what was built, and the virtual environment
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv build dist .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
