@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from kit.eventually import PATIENCE_S
 from lingua_client.errors import CannotReachError
 from lingua_client.events import Closed, Missing, Partial
 from lingua_client.inbox import Inbox
@@ -28,7 +29,7 @@ async def test_a_full_inbox_waits_for_its_reader_and_loses_nothing() -> None:
     await asyncio.sleep(0)
     assert not third.done()
     assert await inbox.get() == Missing(0, "r")
-    await asyncio.wait_for(third, 1)
+    await asyncio.wait_for(third, PATIENCE_S)
     assert [await inbox.get(), await inbox.get()] == [Missing(1, "r"), Missing(2, "r")]
 
 

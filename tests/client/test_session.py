@@ -213,7 +213,7 @@ async def test_a_service_without_room_is_asked_again_until_it_has_some() -> None
 
 
 async def test_no_room_for_too_long_is_told() -> None:
-    hasty = SessionSettings(connect_timeout_s=0.2)
+    hasty = SessionSettings(connect_timeout_s=1)
     async with protocol_server(Behaviour(refuse_status=503)) as service:
         with pytest.raises(NoCapacityError):
             async with connect(service.url, source="en", target="es", settings=hasty):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 CLIENTS, NODES = "a-secret-for-tests-of-clients-0123456789", "a-secret-for-tests-of-nodes-0123456789ab"
 PAIR = ("en", "es")
+#: How long a token is good: long enough to be translated with it first, on a busy machine too.
+LIFE_S = 6.0
 
 
 def of_client(seconds: float) -> str:
@@ -41,7 +43,7 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 async def test_a_client_is_closed_when_its_token_runs_out(one: Cluster, extensions: tuple[str, ...]) -> None:
     async with (
         Node(one.urls[0], PAIR[:1], PAIR[1:], token=of_node(600, "n1")),
-        Client(one.urls[0], extensions=extensions, token=of_client(4)) as client,
+        Client(one.urls[0], extensions=extensions, token=of_client(LIFE_S)) as client,
     ):
         await client.open(*PAIR)
         audio = utterance()
@@ -54,7 +56,7 @@ async def test_a_session_goes_on_with_a_new_token(one: Cluster) -> None:
     wanted = (*EXTENSIONS, "resume")
     async with (
         Node(one.urls[0], PAIR[:1], PAIR[1:], token=of_node(600, "n1")),
-        Client(one.urls[0], extensions=wanted, token=of_client(4)) as client,
+        Client(one.urls[0], extensions=wanted, token=of_client(LIFE_S)) as client,
         Client(one.urls[0], extensions=wanted, token=of_client(600)) as again,
     ):
         await client.open(*PAIR)
@@ -63,6 +65,6 @@ async def test_a_session_goes_on_with_a_new_token(one: Cluster) -> None:
 
 
 async def test_a_node_is_closed_when_its_credential_runs_out(one: Cluster) -> None:
-    async with Node(one.urls[0], PAIR[:1], PAIR[1:], token=of_node(4, "n2")) as node:
+    async with Node(one.urls[0], PAIR[:1], PAIR[1:], token=of_node(LIFE_S, "n2")) as node:
         assert await node.closed() == 4401
         assert [error["code"] for error in node.all("error")] == ["UNAUTHENTICATED"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -161,7 +160,7 @@ async def test_while_the_api_server_is_away_who_is_in_stays_and_who_is_new_tries
     said = Declaration(other, "uid-other", 1, can("en", "es"), credential=credential)
     await declarations.declare(store, said)
     async with a_node(scheduler, node_id, first) as node:
-        bed.api_server.signal(signal.SIGSTOP)
+        bed.api_server.pause()
         try:
             assert await refused(scheduler, other, second) == ("SCHEDULER_DEPENDENCY_DOWN", 1013)
             # What is in is looked at again when its declaration changes, and needs no new proof.
@@ -171,7 +170,7 @@ async def test_while_the_api_server_is_away_who_is_in_stays_and_who_is_new_tries
                 assert again.all("node_register_ack")[0]["max_jobs"] == 9
                 assert await node.closed(SOON_S) == 4409
         finally:
-            bed.api_server.signal(signal.SIGCONT)
+            bed.api_server.go_on()
             bed.wait_ready()
 
 

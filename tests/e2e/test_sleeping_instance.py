@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
@@ -29,17 +28,17 @@ RESUME = ("binary_audio", "audio_ack", "finalize_reports", "resume")
 @contextmanager
 def asleep(scheduler: SchedulerProcess) -> Iterator[None]:
     """Stop a scheduler where it is, for as long as the block runs."""
-    scheduler.process.send_signal(signal.SIGSTOP)
+    scheduler.pause()
     try:
         yield
     finally:
-        scheduler.process.send_signal(signal.SIGCONT)
+        scheduler.go_on()
 
 
 async def status(both: Cluster, job: Job, wanted: bytes) -> None:
     with both.redis() as redis:
         name = f"lingua:v1:job:{job.job_id}"
-        await eventually(lambda: redis.hget(name, "status") == wanted, within_s=30, what=f"the job is {wanted!r}")
+        await eventually(lambda: redis.hget(name, "status") == wanted, what=f"the job is {wanted!r}")
 
 
 async def ended_for_want_of_its_owner(both: Cluster, job: Job) -> None:
@@ -104,7 +103,7 @@ async def test_a_scheduler_that_wakes_starts_no_job_for_a_session_that_went_on_e
             said = utterance()
             await second.proven(await second.say(said), said)
             assert [job.audio for job in node.jobs] == [said]
-            await eventually(lambda: sleeper.metric("lingua_audio_held_bytes") == 0, within_s=30, what="no audio stays")
+            await eventually(lambda: sleeper.metric("lingua_audio_held_bytes") == 0, what="no audio stays")
 
 
 async def test_what_could_get_no_job_before_a_session_moved_is_asked_for_again(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -88,11 +87,11 @@ async def test_a_scheduler_that_is_paused_and_comes_back_disturbs_nobody(
         paused = system.schedulers[0]
         async with system.people(PEOPLE) as talking:
             await eventually(lambda: paused.metric("lingua_sessions_active") > 0, what="it has sessions")
-            paused.process.send_signal(signal.SIGSTOP)
+            paused.pause()
             try:
                 await asyncio.sleep(SLEEP_S)
             finally:
-                paused.process.send_signal(signal.SIGCONT)
+                paused.go_on()
             await system.until(lambda: fenced(paused) > 0, within_s=60, what="what it still writes is refused")
             await heard_more(talking, 3 * PEOPLE)
         assert_nobody_noticed(talking)

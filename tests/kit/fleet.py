@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections import defaultdict
@@ -12,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from kit import processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,11 +44,11 @@ class NodeProcess:
 
     def pause(self) -> None:
         """Stop it where it is."""
-        self.process.send_signal(signal.SIGSTOP)
+        processes.pause(self.process.pid)
 
     def go_on(self) -> None:
         """Let a paused one go on."""
-        self.process.send_signal(signal.SIGCONT)
+        processes.go_on(self.process.pid)
 
     def start(self) -> None:
         """Start it again under the same id."""

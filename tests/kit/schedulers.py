@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import redis
 
+from kit import processes
 from kit.eventually import eventually_sync
 from kit.proof import marks
 from kit.redis_servers import VALKEY, Server, start_server
@@ -90,11 +91,11 @@ class SchedulerProcess:
 
     def pause(self) -> None:
         """Stop it where it is."""
-        self.process.send_signal(signal.SIGSTOP)
+        processes.pause(self.process.pid)
 
     def go_on(self) -> None:
         """Let a paused one go on."""
-        self.process.send_signal(signal.SIGCONT)
+        processes.go_on(self.process.pid)
 
     def terminate(self) -> None:
         """Ask it to drain and stop."""

@@ -5,7 +5,6 @@ It behaves as one store towards a :class:`kit.rig.Rig`: its commands go to whoev
 
 from __future__ import annotations
 
-import signal
 import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
+from kit import processes
 from kit.eventually import eventually_sync
 from kit.own_network import Cut, own_network
 from kit.redis_servers import valkey_server
@@ -68,11 +68,11 @@ class Member:
 
     def pause(self) -> None:
         """Stop it where it is."""
-        self.process.send_signal(signal.SIGSTOP)
+        processes.pause(self.process.pid)
 
     def go_on(self) -> None:
         """Let a paused one go on."""
-        self.process.send_signal(signal.SIGCONT)
+        processes.go_on(self.process.pid)
 
     def stop(self) -> None:
         """End it."""

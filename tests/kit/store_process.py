@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import redis
 
+from kit import processes
 from kit.redis_servers import valkey_server
 from lingua_state.embedded import EmbeddedServer, free_port, start
 
@@ -54,11 +54,11 @@ class StoreProcess:
 
     def pause(self) -> None:
         """Stop it where it is."""
-        self.server.process.send_signal(signal.SIGSTOP)
+        processes.pause(self.server.process.pid)
 
     def go_on(self) -> None:
         """Let a paused one go on."""
-        self.server.process.send_signal(signal.SIGCONT)
+        processes.go_on(self.server.process.pid)
 
     def restart(self) -> None:
         """Start it again with what its disk holds."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import WSCloseCode
 
-from kit.eventually import eventually
+from kit.eventually import PATIENCE_S, eventually
 from lingua_node.agent import NodeAgent
 from lingua_node.backoff import Backoff
 from lingua_node.engines.base import EngineError, Listening, Recognition, Speech, Translation
@@ -123,7 +123,7 @@ async def start(scheduler: SmallScheduler, asr: HeldAsr) -> AsyncIterator[Start]
     asr.gate.set()
     for agent in begin.agents:
         await agent.drain_and_stop()
-    await asyncio.wait_for(asyncio.gather(*begin.tasks, return_exceptions=True), 5)
+    await asyncio.wait_for(asyncio.gather(*begin.tasks, return_exceptions=True), PATIENCE_S)
 
 
 async def test_a_node_says_all_it_can_when_it_registers(scheduler: SmallScheduler, start: Start) -> None:
@@ -441,8 +441,8 @@ async def test_a_drained_node_finishes_its_jobs_refuses_new_ones_and_ends(
     asr.gate.set()
     _, result = await line.wait("job_result", 2)
     assert (result["job_id"], result["success"]) == ("job-1", True)
-    await asyncio.wait_for(stopping, 5)
-    await asyncio.wait_for(start.tasks[0], 5)
+    await asyncio.wait_for(stopping, PATIENCE_S)
+    await asyncio.wait_for(start.tasks[0], PATIENCE_S)
     assert asr.closed == 1
 
 
@@ -454,7 +454,7 @@ async def test_jobs_that_do_not_end_are_given_up_at_the_deadline(scheduler: Smal
     await line.assign(AUDIO)
     await eventually(lambda: asr.heard)
     await agent.drain_and_stop()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, PATIENCE_S)
     assert asr.cancelled == 1
 
 
@@ -467,7 +467,7 @@ async def test_the_drain_command_keeps_the_node_connected_and_shutdown_ends_it(
     await eventually(lambda: line.of("node_heartbeat") and line.of("node_heartbeat")[-1]["status"] == "draining")
     assert not start.tasks[0].done()
     await line.send({"type": "node_control", "command": "shutdown"})
-    await asyncio.wait_for(start.tasks[0], 5)
+    await asyncio.wait_for(start.tasks[0], PATIENCE_S)
 
 
 async def test_reload_changes_the_engines_and_registers_again(

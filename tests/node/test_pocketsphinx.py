@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from kit.eventually import eventually
+from kit.eventually import PATIENCE_S, eventually
 from kit.partials import Partials
 from kit.processes import is_alive
 from kit.samples import Sample, count_word_errors
@@ -119,12 +119,12 @@ async def test_a_cancelled_utterance_stops_and_the_decoder_goes_on(
     pids = asr.decoder_pids("en")
     long = b"".join(sample.pcm for sample in english_samples) * 4
     work = asyncio.create_task(asr.recognise(long, Listening("en", 100, partials)))
-    await asyncio.wait_for(partials.first.wait(), 10)
+    await asyncio.wait_for(partials.first.wait(), PATIENCE_S)
     work.cancel()
     with pytest.raises(asyncio.CancelledError):
         await work
     sample = english_samples[0]
-    assert (await asyncio.wait_for(asr.recognise(sample.pcm, EN), 5)).text == sample.text
+    assert (await asyncio.wait_for(asr.recognise(sample.pcm, EN), 10)).text == sample.text
     assert asr.decoder_pids("en") == pids
 
 
@@ -135,7 +135,7 @@ async def test_a_decoder_that_died_at_work_is_an_error_and_the_next_utterance_ha
     (pid,) = asr.decoder_pids("en")
     long = english_samples[0].pcm * 8
     work = asyncio.create_task(asr.recognise(long, Listening("en", 100, partials)))
-    await asyncio.wait_for(partials.first.wait(), 10)
+    await asyncio.wait_for(partials.first.wait(), PATIENCE_S)
     os.kill(pid, signal.SIGKILL)
     with pytest.raises(EngineError) as raised:
         await work

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kit.eventually import eventually
+from kit.eventually import PATIENCE_S, eventually
 from kit.processes import descendants, is_alive
 from lingua_wire.audio import decode_base64
 
@@ -83,7 +83,7 @@ async def test_a_real_node_translates_a_real_recording_and_drains_on_sigterm(
         (result,) = await line.wait("job_result")
         assert result["text_asr"] == sample.text
         assert len(decode_base64(result["tts_audio"])) > 16_000
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE_S):
             _, err = await process.communicate()
         assert process.returncode == 0
         assert sample.text not in err.decode()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -109,8 +108,8 @@ def test_a_paused_api_server_comes_back_with_everything(tmp_path: Path) -> None:
     with kubernetes(tmp_path, controllers=False) as mine:
         name = mine.namespace()
         mine.api.create(collection(NODE, name), node()).expect()
-        mine.api_server.signal(signal.SIGSTOP)
-        mine.api_server.signal(signal.SIGCONT)
+        mine.api_server.pause()
+        mine.api_server.go_on()
         mine.api.get(f"{collection(NODE, name)}/a").expect()
         mine.api_server.stop(kill=True)
         mine.api_server.start()

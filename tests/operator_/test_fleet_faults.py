@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import time
@@ -16,6 +15,7 @@ from kit.kube.accounts import service_account, token
 from kit.kube.fault_proxy import Call, Proxy, fault_proxy
 from kit.operator_fleets import NODE, Fleets, processes
 from kit.operators import SOON_S
+from kit.processes import go_on, pause
 from kit.redis_servers import VALKEY, start_server
 from lingua_operator import rights
 from lingua_state.client import RedisSettings, open_store
@@ -204,14 +204,14 @@ async def test_while_the_store_is_away_no_node_is_drained_and_afterwards_it_is(
             async with processes(store):
                 fleets.create("es", 3)
                 await fleets.until_ready("es", 3)
-            os.kill(server.process.process.pid, signal.SIGSTOP)
+            pause(server.process.process.pid)
             fleets.scale("es", 1)
             await eventually(lambda: fleets.get("es")["status"]["observedGeneration"] == 2, within_s=SOON_S)
             assert {each["spec"]["scheduling"] for each in fleets.nodes("es")} == {"Active"}
-            os.kill(server.process.process.pid, signal.SIGCONT)
+            go_on(server.process.process.pid)
             async with processes(store):
                 await fleets.until_ready("es", 1)
     finally:
-        os.kill(server.process.process.pid, signal.SIGCONT)
+        go_on(server.process.process.pid)
         await store.close()
         server.process.stop()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kit.certificates import make_certificate
-from kit.eventually import eventually
+from kit.eventually import PATIENCE_S, eventually
 from kit.redis_servers import CLUSTER, redis_server
 from lingua_state.client import RedisSettings, Store, open_store
 from lingua_state.embedded import EmbeddedServer, free_port, launch, start
@@ -251,7 +251,7 @@ async def test_a_close_in_the_middle_of_calls_fails_them_all_and_hangs_none(valk
     await store.redis.client_pause(3_000)
     calls = [asyncio.create_task(store.call("PING")) for _ in range(50)]
     await asyncio.sleep(0)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         await store.close()
         got = await asyncio.gather(*calls, return_exceptions=True)
     assert all(isinstance(one, StoreUnavailable) for one in got)

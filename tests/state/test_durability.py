@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 
+from kit import processes
 from kit.eventually import eventually, eventually_sync
 from kit.redis_servers import redis_server, valkey_server
 from kit.state import assign, finish, join, want
@@ -25,16 +25,17 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-STOP, CONT = signal.SIGSTOP, signal.SIGCONT
-
 
 @dataclass(frozen=True, slots=True)
 class Two:
     primary: EmbeddedServer
     replica: EmbeddedServer
 
-    def signal(self, number: signal.Signals) -> None:
-        self.replica.process.send_signal(number)
+    def pause(self) -> None:
+        processes.pause(self.replica.process.pid)
+
+    def go_on(self) -> None:
+        processes.go_on(self.replica.process.pid)
 
     def command(self, *words: object) -> Any:
         with redis.Redis(port=self.primary.port, decode_responses=True) as client:
@@ -47,7 +48,8 @@ class Two:
 @contextmanager
 def two_servers(directory: Path, kind: str) -> Iterator[Two]:
     program = valkey_server() if kind == "valkey" else redis_server()
-    options = ("--repl-diskless-sync-delay", "0", "--min-replicas-max-lag", "2")
+    # At its end it would wait ten seconds for a replica that was stopped before.
+    options = ("--repl-diskless-sync-delay", "0", "--min-replicas-max-lag", "2", "--shutdown-timeout", "0")
     primary = start(directory / "primary", program=program, options=options)
     try:
         following = ("--replicaof", "127.0.0.1", str(primary.port))
@@ -57,7 +59,7 @@ def two_servers(directory: Path, kind: str) -> Iterator[Two]:
             eventually_sync(lambda: made.command("WAIT", 1, 100) == 1, what="the replica follows")
             yield made
         finally:
-            made.signal(CONT)
+            made.go_on()
             replica.stop()
     finally:
         primary.stop()
@@ -92,39 +94,39 @@ async def test_what_was_told_is_on_the_replica(two: Two) -> None:
 
 async def test_a_write_that_no_replica_has_is_unknown_and_so_is_its_repeat(two: Two) -> None:
     async with durable(two, cut_off_ms=300) as store:
-        two.signal(STOP)
+        two.pause()
         with pytest.raises(OutcomeUnknown):
             await name_epoch(store, "first")
         # The repeat finds it written, writes nothing, and still must not be told as sure.
         with pytest.raises(OutcomeUnknown):
             await name_epoch(store, "second")
         assert store.policy.unconfirmed >= 2
-    two.signal(CONT)
+    two.go_on()
     async with durable(two, cut_off_ms=20_000, retry_budget_ms=20_000) as store:
         assert await name_epoch(store, "third") == ["ok", "first"]
 
 
 async def test_the_same_call_is_made_again_until_a_replica_has_it(two: Two) -> None:
     async with durable(two, cut_off_ms=20_000, retry_budget_ms=20_000) as store:
-        two.signal(STOP)
+        two.pause()
         calling = asyncio.create_task(name_epoch(store, "first"))
         await eventually(lambda: store.policy.unconfirmed > 0)
         assert not calling.done()
-        two.signal(CONT)
+        two.go_on()
         assert await calling == ["ok", "first"]
 
 
 async def test_the_first_answer_is_told_however_long_it_took(two: Two) -> None:
     async with durable(two, cut_off_ms=20_000, retry_budget_ms=20_000) as store:
         await join(store, "n0")
-        two.signal(signal.SIGSTOP)
+        two.pause()
         request = want()
         ending = asyncio.create_task(dispatch.dispatch(store, request))
         await eventually(lambda: store.policy.unconfirmed > 0)
         calls = two.calls_of("evalsha")
         await eventually(lambda: store.policy.unconfirmed > 2)
         assert two.calls_of("evalsha") == calls, "it was run again"
-        two.signal(signal.SIGCONT)
+        two.go_on()
         assert isinstance(await ending, Assigned)
 
 
@@ -132,24 +134,24 @@ async def test_the_end_of_a_job_is_told_when_a_replica_has_it(two: Two) -> None:
     async with durable(two, cut_off_ms=20_000, retry_budget_ms=20_000) as store:
         await join(store, "n0")
         job = await assign(store)
-        two.signal(STOP)
+        two.pause()
         before = store.policy.unconfirmed
         ending = asyncio.create_task(finish(store, job))
         await eventually(lambda: ending.done() or store.policy.unconfirmed > before)
         assert not ending.done()
-        two.signal(CONT)
+        two.go_on()
         assert (await ending).outcome == "ok"
 
 
 async def test_who_needs_no_replica_waits_for_none(two: Two) -> None:
     async with durable(two, confirm_ms=5_000, timeout_ms=30_000) as store:
-        two.signal(STOP)
+        two.pause()
         sure = asyncio.create_task(name_epoch(store, "first"))
         await eventually(lambda: two.command("GET", store.keys.epoch()) == "first")
         assert await store.call("PING") == "PONG"
         assert await store.scripts.run("epoch", [store.keys.epoch()], ["x"]) == ["ok", "first"]
         assert not sure.done()
-        two.signal(CONT)
+        two.go_on()
         await sure
 
 
@@ -157,10 +159,10 @@ async def test_many_who_wait_share_a_round(two: Two) -> None:
     async with durable(two, confirm_ms=60_000, timeout_ms=60_000) as store:
         await name_epoch(store, "first")
         before = store.shared.rounds
-        two.signal(STOP)
+        two.pause()
         calls = [asyncio.create_task(name_epoch(store, "first")) for _ in range(500)]
         await eventually(lambda: two.calls_of("evalsha") > 500, what="all have written")
-        two.signal(CONT)
+        two.go_on()
         assert await asyncio.gather(*calls) == [["ok", "first"]] * 500
         assert store.shared.rounds - before < 50
 
@@ -182,7 +184,7 @@ async def test_too_few_replicas_refuse_soon(two: Two) -> None:
 
 async def test_calls_that_wait_when_the_store_is_closed_are_ended(two: Two) -> None:
     async with durable(two, confirm_ms=60_000, timeout_ms=60_000) as store:
-        two.signal(STOP)
+        two.pause()
         calling = asyncio.create_task(name_epoch(store, "first"))
         await eventually(lambda: two.command("GET", store.keys.epoch()) == "first")
     with pytest.raises(StoreUnavailable):

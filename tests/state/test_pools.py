@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from kit.eventually import PATIENCE_S
 from kit.state import EN_ES, ES_EN, assign, beat, begin, can, join, want
 from lingua_state import dispatch, nodes, pools
 from lingua_state.errors import ClassesRefused
@@ -36,7 +37,9 @@ def calls(info: object, command: str) -> int:
 
 
 async def test_many_nodes_of_a_new_wide_class_may_join_at_once(store: Store) -> None:
-    joined = await asyncio.wait_for(asyncio.gather(*(join(store, f"n{number}", wide()) for number in range(30))), 20)
+    joined = await asyncio.wait_for(
+        asyncio.gather(*(join(store, f"n{number}", wide()) for number in range(30))), PATIENCE_S
+    )
     assert len(joined) == 30
     assert (await store.call("HGET", store.keys.pool_def(wide().pool_id), "nodes")) == "30"
 

@@ -120,7 +120,7 @@ class Api:
         finally:
             connection.close()
 
-    def until(self, where: str, probe: Callable[[Body], Any], *, within_s: int = 30) -> Body:
+    def until(self, where: str, probe: Callable[[Body], Any], *, within_s: int = 90) -> Body:
         """Wait, by a watch, until ``probe`` is true of the resource at ``where``, and return it.
 
         A resource that is gone is seen as an empty body.

@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kit import processes
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -71,11 +73,15 @@ class Program:
         lines = self._log.read_text(errors="replace").splitlines() if self._log.exists() else []
         return "\n".join(lines[-_LAST_WORDS:]) or "it left no log"
 
-    def signal(self, number: signal.Signals) -> None:
-        """Send it a signal: SIGSTOP and SIGCONT make it hang and come back."""
+    def pause(self) -> None:
+        """Make it hang."""
         self.check()
-        assert self._process is not None
-        self._process.send_signal(number)
+        processes.pause(self.pid)
+
+    def go_on(self) -> None:
+        """Let it come back."""
+        self.check()
+        processes.go_on(self.pid)
 
     def stop(self, *, kill: bool = False) -> None:
         """End it and wait until it is gone. Stopping twice is fine; a paused one ends too.

@@ -15,6 +15,7 @@ import pytest
 from aiohttp import WSMsgType
 
 from kit.clients import EXTENSIONS, Client
+from kit.eventually import PATIENCE_S
 from kit.proof import utterance
 from kit.wire_messages import FROM_CLIENT
 from lingua_wire import frames
@@ -248,7 +249,7 @@ async def test_a_flood_is_slowed_down_warned_of_and_harms_nobody(
         audio = utterance()
         began_s = time.monotonic()
         await bystander.proven(await bystander.say(audio), audio)
-        assert time.monotonic() - began_s < 2
+        assert time.monotonic() - began_s < 5
         flood.cancel()
         await asyncio.gather(flood, return_exceptions=True)
         client.drop()
@@ -328,7 +329,7 @@ async def test_who_does_not_come_to_the_point_is_let_go(
 def _is_let_go(url: str, sent: bytes, then: bytes) -> bool:
     """Send ``sent``, and ``then`` over and over; tell whether the other side ends the connection in time."""
     host, port = url.removeprefix("http://").split(":")
-    end_s = time.monotonic() + 6
+    end_s = time.monotonic() + PATIENCE_S
     with socket.create_connection((host, int(port))) as connection, contextlib.suppress(ConnectionError):
         connection.sendall(sent)
         connection.settimeout(0.02)

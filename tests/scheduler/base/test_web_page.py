@@ -168,7 +168,7 @@ async def test_twice_real_time_without_end_is_neither_slowed_nor_scolded(schedul
         sent = time.monotonic()
         await page.send({"type": "client_heartbeat", "session_id": page.session_id, "timestamp": 0})
         await page.event("server_heartbeat")
-        assert time.monotonic() - sent < 0.5
+        assert time.monotonic() - sent < 1
         assert_unharmed(page)
 
 

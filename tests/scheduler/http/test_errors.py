@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kit.eventually import PATIENCE_S
 from lingua_scheduler.http.problems import document, from_validation
 from lingua_wire.codes import CODES, ErrorCode
 
@@ -149,7 +150,7 @@ async def test_raw_nonsense_on_the_line_leaves_the_server_well(served: Served, r
     reader, writer = await asyncio.open_connection("127.0.0.1", int(served.url.rpartition(":")[2]))
     writer.write(raw)
     writer.write_eof()
-    answer = await asyncio.wait_for(reader.read(), 5)
+    answer = await asyncio.wait_for(reader.read(), PATIENCE_S)
     writer.close()
     await writer.wait_closed()
     assert b" 500 " not in answer.partition(b"\r\n")[0]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp import web
 
+from kit import processes
 from kit.eventually import eventually
 from lingua_scheduler.http.port import SCHEDULER
 from lingua_scheduler.http.routes import Listener, add_routes
@@ -57,11 +57,11 @@ async def test_a_draining_instance_is_live_and_not_ready(served: Served) -> None
 @contextmanager
 def stopped(server: Server) -> Iterator[None]:
     """Keep the store's process from running: it answers nobody, as behind a broken network."""
-    server.process.process.send_signal(signal.SIGSTOP)
+    processes.pause(server.process.process.pid)
     try:
         yield
     finally:
-        server.process.process.send_signal(signal.SIGCONT)
+        processes.go_on(server.process.process.pid)
 
 
 @pytest.fixture

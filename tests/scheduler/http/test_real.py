@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from kit.clients import Client
-from kit.eventually import eventually
+from kit.eventually import PATIENCE_S, eventually
 from kit.nodes import Node, after, confirm, failing
 from kit.proof import proof, speech_of, utterance
 from kit.schedulers import Cluster, SchedulerProcess, cluster
@@ -155,7 +155,7 @@ async def test_any_instance_cancels_any_job(two: Cluster) -> None:
         job = await node.job()
         status, told = await post(two.urls[1], f"/api/v1/jobs/{job.job_id}/cancel", b"")
         assert (status, told["cancelled"]) == (200, True)
-        status, told = await asyncio.wait_for(calling, 10)
+        status, told = await asyncio.wait_for(calling, PATIENCE_S)
         assert (status, told["code"]) == (409, "JOB_CANCELLED")
         await eventually(lambda: job.cancelled is not None, what="the node is told")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from kit.eventually import eventually
+from kit.eventually import PATIENCE_S, eventually
 from lingua_scheduler.http.port import TranslateOnce, TranslateResult
 from lingua_scheduler.http.upload import MAX_BODY_BYTES, MAX_PCM_BYTES
 from lingua_wire.audio import parse_wav, write_wav
@@ -212,7 +212,7 @@ async def test_a_caller_that_goes_away_cancels_its_translation(served: Served) -
 
     served.port.translate = stuck
     calling = asyncio.ensure_future(post(served))
-    await asyncio.wait_for(begun.wait(), 5)
+    await asyncio.wait_for(begun.wait(), PATIENCE_S)
     calling.cancel()
     await eventually(cancelled.is_set, what="the translation is cancelled")
 

@@ -11,7 +11,7 @@ from aiohttp import ClientSession, WSMsgType
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.eventually import eventually
+from kit.eventually import PATIENCE_S, eventually
 from kit.peers import DELIVERY, ITEMS, Sides, announce, make, serving
 from lingua_scheduler.auth import PeerProof
 from lingua_scheduler.peers.envelope import pack, unpack
@@ -129,4 +129,4 @@ async def test_a_full_queue_refuses_more_and_says_so(store: Store) -> None:
     caller = make("a", store, sides, queue_messages=2)
     answers = [caller.send("b", ITEMS[1]) for _ in range(4)]
     assert answers == [True, True, False, False]
-    await asyncio.wait_for(caller.close(), 5)
+    await asyncio.wait_for(caller.close(), PATIENCE_S)
