@@ -17,7 +17,7 @@ demo: ## Translate a real recording through the whole system (ARGS=--keep leaves
 	@$(BIN)/lingua demo $(ARGS)
 
 .PHONY: test
-test: ## Set up and pass the tests (ARGS go to pytest; -n 0 runs them one by one)
+test: ## Set up and pass the tests (ARGS go to pytest: ARGS='-n 0' runs them one by one)
 	@setup/run test
 	@setup/kubernetes
 	@setup/helm

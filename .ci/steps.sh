@@ -55,7 +55,7 @@ suite() {
 
 # may_go_again LOG: pytest ran everything (its exit code is 1), and nothing failed at a teardown. There the servers that many
 # tests share are asked for their logs and exit codes, and what is wrong with these one test alone does not repeat.
-may_go_again() { grep -q '^make: \*\*\* .* Error 1$' "$1" && ! grep -q '^_* ERROR at teardown of ' "$1"; }
+may_go_again() { grep -qE '^make(\[[0-9]+\])?: \*\*\* .* Error 1$' "$1" && ! grep -q '^_* ERROR at teardown of ' "$1"; }
 
 # told NAME SECONDS COMMAND...: a step whose end is told and not counted
 told() {

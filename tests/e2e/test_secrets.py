@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,15 @@ import jwt
 import pytest
 
 from kit.clients import Client
+from kit.eventually import eventually
 from kit.nodes import Node
 from kit.proof import utterance
 from kit.schedulers import Cluster, cluster
+from kit.state import can
 from lingua_scheduler.auth import NODE_AUDIENCE
+from lingua_state import declarations
+from lingua_state.client import RedisSettings, open_store
+from lingua_state.declarations import Declaration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,10 +76,21 @@ async def test_a_node_without_a_token_is_refused_before_the_upgrade(guarded: Clu
 
 
 async def test_a_token_that_is_no_nodes_is_refused_when_the_node_has_said_who_it_is(guarded: Cluster) -> None:
+    # Where nobody is declared it is refused at once, as soon as the scheduler has seen that.
+    store = await open_store(RedisSettings(url=guarded.store.url))
+    await declarations.declare(store, Declaration("declared", "uid-of-declared", 1, can("en", "es")))
+    await store.close()
     node = Node(guarded.urls[0], ("en",), ("es",), token=token(CLIENTS), node_id="stranger")
-    await node.connect()
+
+    async def may_speak() -> bool:
+        with contextlib.suppress(aiohttp.WSServerHandshakeError):
+            await node.connect()
+            return True
+        return False
+
+    await eventually(may_speak, what="it is asked who it is: it may be declared")
     await node.say(node.registration())
-    assert await node.closed(within_s=30) == 4401
+    assert await node.closed() == 4401
     await node.disconnect()
 
 

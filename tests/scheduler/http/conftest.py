@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from kit.eventually import eventually
 from kit.redis_servers import VALKEY, Server, start_server
 from lingua_scheduler.auth import Authenticator, AuthRules
 from lingua_scheduler.http.port import SCHEDULER, Dispatched, TranslateOnce, TranslateResult
@@ -86,6 +87,17 @@ class Served:
         """Return the body of an answer that must be good."""
         status, told, _ = await self.ask(path, **more)
         assert status == 200, told
+        return told
+
+    async def findings(self, **more: Any) -> list[dict[str, Any]]:
+        """Return what is doubtful about the store: it keeps nothing on disk, which is worth a warning. Looking has a
+        short time, and is tried again with the next call.
+        """
+
+        async def found() -> list[dict[str, Any]]:
+            return list((await self.get("/health", **more))["findings"])
+
+        told: list[dict[str, Any]] = await eventually(found, what="a warning of the store")
         return told
 
     async def problem(self, path: str, method: str = "GET", **more: Any) -> dict[str, Any]:

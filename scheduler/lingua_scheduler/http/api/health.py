@@ -92,11 +92,11 @@ class Findings:
     async def of(self, scheduler: SchedulerPort) -> list[FindingView]:
         """Return what was found last; looks again when that is old."""
         if time.monotonic() - self._looked_s > _FINDINGS_AGE_S:
-            self._looked_s = time.monotonic()
             with contextlib.suppress(StateError, TimeoutError):
                 async with asyncio.timeout(_STORE_TIMEOUT_S):
                     found = await server.check_server(scheduler.store)
                 self._known = [FindingView.model_validate(finding) for finding in found]
+                self._looked_s = time.monotonic()
         return self._known
 
 
