@@ -41,6 +41,8 @@ ROUNDS = 30
 PAIRS = 40_000
 SEPARATE_PAIRS = 4_000
 ASKED = Pair("a0", "t0")
+#: About what a scheduler keeps of a node for people to read: with it the record is stored as real ones are.
+DOCUMENT = {"version": "bench", "platform": "linux", "hardware": {"cpu_cores": 8, "memory_gb": 32}, "services": ["asr"]}
 BARE = "#!lua\nreturn 1"
 #: A speaker's utterances follow each other: this many sessions speak in turn.
 SESSIONS = 256
@@ -180,8 +182,9 @@ async def fill(store: Store, size: int, classes: list[Capability]) -> None:
 def registration(number: int, classes: list[Capability]) -> NodeRegistration:
     """Make a node."""
     return NodeRegistration(
-        f"node-{number}", "i1", "s1", classes[number % len(classes)], CAPACITY, lease_ms=3_600_000, slow_start_ms=0
-    )
+        f"node-{number}", "i1", "s1", classes[number % len(classes)], CAPACITY, lease_ms=3_600_000, slow_start_ms=0,
+        document=DOCUMENT,
+    )  # fmt: skip
 
 
 async def attach(store: Store, total: int) -> list[str]:
