@@ -107,9 +107,10 @@ async def _stream(process: psutil.Process, url: str, sessions: int, *, bare: boo
             await stack.enter_async_context(load.nodes(client, url, members))
             opened = await load.open_sessions(client, url, sessions, stack, base=False)
         await _speak_all(opened, speech, load.Tally(), WARM_UP)
-        tally, started, before = load.Tally(), load.now_ms(), processes.cpu_s(process)
-        await _speak_all(opened, speech, tally, UTTERANCES)
-        cores = (processes.cpu_s(process) - before) * 1000 / (load.now_ms() - started)
+        with load.uncollected():
+            tally, started, before = load.Tally(), load.now_ms(), processes.cpu_s(process)
+            await _speak_all(opened, speech, tally, UTTERANCES)
+            cores = (processes.cpu_s(process) - before) * 1000 / (load.now_ms() - started)
     return _Streamed(tally, cores)
 
 
