@@ -14,7 +14,7 @@ from lingua_state.pages import BadCursor, Page
 from lingua_state.records import to_assigned_all, to_fields, to_job
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from lingua_state.client import Store
     from lingua_state.models import Assigned, DispatchRequest, JobRecord, Waiting
@@ -127,6 +127,16 @@ async def failover(
         session_id, owner, code, others = rest
         return EndedJob(job_id, session_id, owner, code, to_assigned_all(others))
     return placed(outcome, rest)
+
+
+async def readmit(store: Store, job_id: str, instances: Collection[str]) -> tuple[Assigned, ...] | None:
+    """Let a job that waits have the nodes of instances again that were left out, as ``exclude`` names them (``@id``).
+
+    :returns: who has a node now, the job itself maybe among them; None: it does not wait.
+    """
+    args: list[Word] = [store.keys.root, store.keys.session_root, job_id, ",".join(sorted(instances))]
+    outcome, *others = await store.scripts.run("readmit_job", [store.keys.job(job_id)], args)
+    return to_assigned_all(others[0]) if outcome == "ok" else None
 
 
 async def get(store: Store, job_id: str) -> JobRecord | None:

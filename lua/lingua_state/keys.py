@@ -141,6 +141,10 @@ class Keys:
         """list: what a script decided for a process that can't tell the owners; the next sweep does. TTL."""
         return f"{self.root}notices"
 
+    def notices_for(self, instance_id: str) -> str:
+        """list: what others decided about jobs of an instance that they can't reach; its next sweep takes it. TTL."""
+        return f"{self.root}notices:{instance_id}"
+
     def job(self, job_id: str) -> str:
         """hash: the job's record; no audio. TTL."""
         return f"{self.root}job:{job_id}"

@@ -391,13 +391,14 @@ class Beaten:
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What a sweep did. ``more``: call again at once."""
+    """What a sweep did. ``more``: call again at once; ``now_ms``: the store's clock."""
 
     lost: tuple[LostJob, ...] = ()
     ended: tuple[EndedJob, ...] = ()
     expired_nodes: tuple[str, ...] = ()
     assigned: tuple[Assigned, ...] = ()
     more: bool = False
+    now_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

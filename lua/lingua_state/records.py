@@ -1,4 +1,7 @@
-"""Read what scripts answer: rows and field lists, into the records of :mod:`lingua_state.models`."""
+"""Read what scripts answer: rows and field lists, into the records of :mod:`lingua_state.models`.
+
+Rows may lie in the store for a moment (``notices``), so what a newer version says at the end of one is passed over.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ _NODE_COUNTERS = ("completed", "failed", "quarantined_until_ms")
 
 def to_assigned(row: Sequence[Any], others: Iterable[Sequence[Any]] = ()) -> Assigned:
     """Read a row of ``assigned_row``."""
-    job_id, session_id, owner, attempt, node_id, incarnation, instance, acks, affinity, due, moved_from = row
+    job_id, session_id, owner, attempt, node_id, incarnation, instance, acks, affinity, due, moved_from, *_ = row
     return Assigned(
         job_id, session_id, owner, int(attempt), node_id, incarnation, instance, acks == "1", Affinity(affinity),
         int(due), moved_from or None, to_assigned_all(others),
@@ -42,13 +45,13 @@ def to_lost(rows: Iterable[Sequence[Any]]) -> tuple[LostJob, ...]:
     """Read rows of ``job_fence``."""
     return tuple(
         LostJob(job_id, session_id, owner, int(attempt), node_id, JobStatus(status), reason)
-        for job_id, session_id, owner, attempt, node_id, status, reason in rows
+        for job_id, session_id, owner, attempt, node_id, status, reason, *_ in rows
     )
 
 
 def to_ended(rows: Iterable[Sequence[Any]]) -> tuple[EndedJob, ...]:
     """Read rows of ended jobs."""
-    return tuple(EndedJob(*row) for row in rows)
+    return tuple(EndedJob(*row[:4]) for row in rows)
 
 
 def to_fields(flat: Sequence[str]) -> dict[str, str]:

@@ -162,6 +162,7 @@ class Service:
         sweeper = Sweeper(
             scheduler.store,
             scheduler.carrier,
+            scheduler.mailbox,
             scheduler.metrics,
             every_ms=self.settings.instance.sweep_ms,
             lease_ms=self.settings.nodes.lease_ms,
@@ -187,6 +188,7 @@ class Service:
         if hasattr(self, "scheduler"):
             await self.scheduler.dispatcher.close()
             await self.scheduler.peers.close()
+            await self.scheduler.mailbox.close()
             await self.scheduler.nodes.stop()
             await self.scheduler.sessions.stop()
         if self._reviews is not None:

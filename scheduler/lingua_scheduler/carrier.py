@@ -47,6 +47,13 @@ class SessionSide(Protocol):
         """Take what another instance says about a session."""
 
 
+class Left(Protocol):
+    """Who leaves word for instances that can't be reached."""
+
+    def leave(self, notice: Notice) -> None:
+        """Leave a notice for the owner of its job."""
+
+
 class PeerSide(Protocol):
     """Who reaches other instances."""
 
@@ -66,6 +73,7 @@ class Carrier:
         self._nodes: NodeSide
         self._peers: PeerSide
         self.sessions: SessionSide | None = None
+        self.mailbox: Left | None = None
 
     def connect(self, owner: OwnerSide, nodes: NodeSide, peers: PeerSide) -> None:
         """Name the three sides; once, before anything is carried."""
@@ -107,6 +115,11 @@ class Carrier:
     def undelivered(self, delivery: Delivery) -> None:
         """Give a delivery back to its owner, which is this instance: the peer could not be reached."""
         self._owner.on_refusal(Refusal(delivery.job_id, delivery.attempt_id, PEER_UNREACHABLE))
+
+    def unreached(self, notice: Notice) -> None:
+        """Leave what the store decided where its owner finds it: there is no way to that instance now."""
+        if self.mailbox is not None:
+            self.mailbox.leave(notice)
 
     def tell_about_session(self, instance_id: str, word: SessionWord) -> bool:
         """Bring a word about a session to another instance; False: it can't be reached."""

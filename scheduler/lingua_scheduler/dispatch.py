@@ -39,7 +39,7 @@ from lingua_wire.errors import WireError
 from lingua_wire.node_messages import JobAck, JobResult, JobStarted
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Collection, Coroutine
     from typing import Any
 
     from lingua_scheduler.carrier import Carrier
@@ -142,6 +142,9 @@ class Dispatcher:
         for job in [job for job in self._jobs.all() if 0 < job.silent_ms <= now]:
             job.silent_ms = 0
             self._step(job, self._end_silent)
+        avoided = set(self._carrier.avoided())
+        for job in [job for job in self._jobs.all() if not avoided.issuperset(job.avoided)]:
+            self._background.spawn(self._readmit(job, avoided))
 
     async def watch(self) -> None:
         """Look at the jobs about once a second, for ever."""
@@ -183,10 +186,21 @@ class Dispatcher:
         await self._follow(job, answer)
 
     def _request(self, job: Job) -> DispatchRequest:
-        avoided, request, generation = self._carrier.avoided(), job.work.request, job.asker.generation
-        if avoided or generation != request.generation:
-            return replace(request, exclude=(*request.exclude, *avoided), generation=generation)
+        job.avoided, request, generation = self._carrier.avoided(), job.work.request, job.asker.generation
+        if job.avoided or generation != request.generation:
+            return replace(request, exclude=(*request.exclude, *job.avoided), generation=generation)
         return request
+
+    async def _readmit(self, job: Job, avoided: Collection[str]) -> None:
+        """Let a job that waits have the nodes of instances that can be reached again."""
+        back = [name for name in job.avoided if name not in avoided]
+        try:
+            assigned = await jobs.readmit(self._store, job.job_id, back)
+        except StateError:
+            return  # asked for again, as where the store does not have the job yet
+        if assigned is not None:
+            job.avoided = tuple(name for name in job.avoided if name not in back)
+            self._carrier.tell(assigned)
 
     async def _follow(self, job: Job, answer: Assigned | Waiting | EndedJob | JobRecord) -> None:
         """Act on the store's answer to a dispatch or a failover."""
@@ -208,6 +222,7 @@ class Dispatcher:
         if assigned.attempt_id <= job.attempt_id:
             return
         job.assigned = assigned
+        job.avoided = ()
         job.accepted = False
         job.settling = job.silent_ms = 0
         if job.audio is None:
@@ -305,13 +320,14 @@ class Dispatcher:
 
     async def _fail_over(self, job: Job, reason: str, after_attempt: int | None = None) -> None:
         """Ask for the next attempt; ``after_attempt``: after which one, where that is not the one known here."""
+        job.avoided = self._carrier.avoided()
         try:
             answer = await jobs.failover(
                 self._store,
                 job.job_id,
                 after_attempt or job.attempt_id,
                 reason=reason.lower(),
-                exclude=self._carrier.avoided(),
+                exclude=job.avoided,
                 wait_ms=self._settings.wait_ms,
             )
         except JobMissing:

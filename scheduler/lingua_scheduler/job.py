@@ -21,6 +21,7 @@ class Job:
     ``accepted``: the current node has said a word about it. ``settling``: the attempt whose result is being counted.
     ``lost_attempt``: the attempt after which another one is asked for, so that a second notice changes nothing.
     ``last_code``: why the last attempt failed.
+    ``avoided``: the instances, as ``@id``, whose nodes the store was told to leave out while the job waits.
     ``silent_ms``: when a node that went on to later jobs is taken to have nothing to say about it; 0: it did not.
     ``check_ms``: when to ask the store what became of it, if nothing is heard before.
     """
@@ -30,6 +31,7 @@ class Job:
         "asker",
         "assigned",
         "audio",
+        "avoided",
         "began_s",
         "check_ms",
         "ended",
@@ -49,6 +51,7 @@ class Job:
         self.settling = 0
         self.lost_attempt = 0
         self.last_code: ErrorCode | None = None
+        self.avoided: tuple[str, ...] = ()
         self.ended = False
         self.check_ms = check_ms
         self.silent_ms = 0

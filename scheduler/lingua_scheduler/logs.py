@@ -30,6 +30,7 @@ ALLOWED_FIELDS = frozenset(
         "source", "target", "profile", "platform", "version", "route", "method", "script", "affinity", "moved_from",
         "address", "port", "pid", "signal", "side", "kind", "message_type", "field",
         "count", "attempts", "sessions", "nodes", "jobs", "waiting", "size_bytes", "limit_bytes", "held_bytes",
+        "lost_lines",
         "duration_ms", "elapsed_ms", "wait_ms", "lag_ms", "audio_ms", "deadline_ms", "lease_ms", "retry_after_ms",
     }
 )  # fmt: skip
@@ -148,6 +149,27 @@ class FloodFilter(logging.Filter):
                 self._suppressed.clear()
 
 
+class LineHandler(logging.StreamHandler[TextIO]):
+    """Write lines, and count those that could not be written: a full disk must not end a process, nor fill its log with
+    the logging's own troubles once there is room again. The next line that gets through tells how many are missing."""
+
+    lost = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line."""
+        lost_before = self.lost
+        if self.lost:
+            record.lost_lines = self.lost
+        super().emit(record)
+        if self.lost == lost_before:
+            self.lost = 0
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - its name is logging's
+        """Count a line that could not be written."""
+        del record
+        self.lost += 1
+
+
 def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if issubclass(kind, KeyboardInterrupt):
         return
@@ -165,7 +187,7 @@ def set_up(level: str = "INFO", *, instance_id: str = "", stream: TextIO | None 
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if isinstance(handler.formatter, JsonFormatter)]:
         root.removeHandler(handler)
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = LineHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter(instance_id))
     handler.addFilter(FloodFilter())
     root.addHandler(handler)

@@ -179,7 +179,7 @@ class Metrics:
         self.peer_waiting = Gauge(
             "lingua_peer_waiting", "Messages that other instances have not confirmed", registry=self.registry
         )
-        #: Labels: direction (sent, received), outcome (ok, failed, repeated).
+        #: Labels: direction (sent, received), outcome (ok, failed, repeated; left, taken: through the store).
         self.peer_messages = self._counter("peer_messages", "Messages between instances", ("direction", "outcome"))
         self.store_up = Gauge("lingua_store_up", "1 while the store answers, else 0", registry=self.registry)
         #: Labels: script (its name).

@@ -13,6 +13,7 @@ from lingua_scheduler.audio_bound import AudioBound
 from lingua_scheduler.auth import Authenticator, AuthRules
 from lingua_scheduler.carrier import Carrier
 from lingua_scheduler.dispatch import Dispatcher
+from lingua_scheduler.mailbox import Mailbox
 from lingua_scheduler.metrics import Metrics
 from lingua_scheduler.nodes.gate import NodeGate
 from lingua_scheduler.nodes.hub import NodeHub
@@ -61,6 +62,7 @@ class Scheduler:
         self.peers = Peers(self.instance_id, secret, store, settings.peer, self.carrier, self.metrics)
         self.sessions = SessionHub(store, self.instance_id, settings, self.metrics)
         self.carrier.connect(self.dispatcher, self.nodes, self.peers)
+        self.mailbox = self.carrier.mailbox = Mailbox(store, self.carrier, self.metrics)
         self.moving = Moving(self.sessions, self.carrier, settings.session.handover_ms)
 
     @property

@@ -1,4 +1,7 @@
-"""Find what has come due in the store, and tell the owners. Every instance does it; each thing is done once."""
+"""Find what has come due in the store, and tell the owners. Every instance does it; each thing is done once.
+
+With it comes what others left there for this instance, since they could not reach it.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from lingua_state.sweep import sweep
 
 if TYPE_CHECKING:
     from lingua_scheduler.carrier import Carrier
+    from lingua_scheduler.mailbox import Mailbox
     from lingua_scheduler.metrics import Metrics
     from lingua_state.client import Store
 
@@ -33,6 +37,7 @@ class Sweeper:
         self,
         store: Store,
         carrier: Carrier,
+        mailbox: Mailbox,
         metrics: Metrics,
         *,
         every_ms: int,
@@ -41,10 +46,13 @@ class Sweeper:
     ) -> None:
         self._store = store
         self._carrier = carrier
+        self._mailbox = mailbox
         self._metrics = metrics
         self._every_ms = every_ms
         self._lease_ms = lease_ms
         self._still_ms = still_ms
+        #: The store's clock at the last sweep: one that goes out after this instance stood still was meant for then.
+        self._store_ms = 0
         self._spare_until_ms = now_ms() + lease_ms
         self._last_ms = now_ms()
 
@@ -56,6 +64,7 @@ class Sweeper:
             try:
                 while await self._once():
                     pass
+                await self._mailbox.take()
             except StateError as error:
                 self._spare_until_ms = now_ms() + self._lease_ms
                 self._metrics.store_errors.of(error.code).inc()
@@ -71,7 +80,9 @@ class Sweeper:
 
     async def _once(self) -> bool:
         """Sweep once; True: there is more."""
-        swept = await sweep(self._store, expire_leases=now_ms() >= self._spare_until_ms)
+        spared, by_ms = now_ms() < self._spare_until_ms, self._store_ms + self._still_ms
+        swept = await sweep(self._store, expire_leases=not spared, expire_by_ms=by_ms, lease_ms=self._lease_ms)
+        self._store_ms = swept.now_ms
         self._carrier.tell([*swept.lost, *swept.ended, *swept.assigned])
         for node_id in swept.expired_nodes:
             log.warning("node lost: no heartbeat within its lease", extra={"node_id": node_id})

@@ -88,6 +88,8 @@ async def play(system: Rig, talking: Crowd, rounds: Sequence[Round], within_s: f
             played.hits[step.injector] += hits
             played.times[step.injector] += 1
         played.recovered_s.append(await _served(talking, within_s))
+        gone = [word for word in talking.lost() if word != "nothing"]
+        sys.stdout.write(f"  served again after {played.recovered_s[-1]:.1f} s, refused so far: {gone}\n")
     return played
 
 

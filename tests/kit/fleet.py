@@ -54,11 +54,15 @@ class NodeProcess:
         """Start it again under the same id."""
         self.process = _launch(self.command)
 
-    def stop(self) -> None:
-        """End it in an orderly way."""
+    def terminate(self) -> None:
+        """Ask it to end."""
         if self.process.poll() is None:
             self.go_on()
             self.process.terminate()
+
+    def stop(self) -> None:
+        """End it in an orderly way."""
+        self.terminate()
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
@@ -79,6 +83,13 @@ class Fleet:
                 found[event["job_id"]].append(event["attempt"])
         return found
 
+    def stop(self) -> None:
+        """End all of them, at the same time."""
+        for node in self.nodes:
+            node.terminate()
+        for node in self.nodes:
+            node.stop()
+
     def working(self) -> list[NodeProcess]:
         """List the nodes that had a job and did not answer it yet, busiest first."""
         owed = {node.node_id: len(node.events("job")) - len(node.events("result")) for node in self.nodes}
@@ -96,14 +107,14 @@ def fleet(directory: Path, url: str, count: int, **options: object) -> Iterator[
             made.nodes.append(start_node(directory, url, f"node-{number}", **options))
         yield made
     finally:
-        for node in made.nodes:
-            node.stop()
+        made.stop()
 
 
-def start_node(directory: Path, url: str, node_id: str, **options: object) -> NodeProcess:
-    """Start one node."""
+def start_node(directory: Path, url: str, node_id: str, *, before: object = (), **options: object) -> NodeProcess:
+    """Start one node; ``before`` are words before its command (``env``), which become it."""
+    assert isinstance(before, tuple)
     history = directory / f"{node_id}.jsonl"
-    command = [sys.executable, str(_PROGRAM), url, node_id, str(history)]
+    command = [*before, sys.executable, str(_PROGRAM), url, node_id, str(history)]
     for name, value in options.items():
         flag = f"--{name.replace('_', '-')}"
         command += [flag] if value is True else [flag, str(value)]

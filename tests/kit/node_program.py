@@ -47,7 +47,7 @@ class NodeProgram:
 
     async def _once(self) -> None:
         options = self._options
-        node = Node(
+        node = (NewerNode if options.newer else Node)(
             options.url, tuple(options.hears.split(",")), tuple(options.speaks.split(",")), self._work,
             node_id=options.node_id, capacity=options.capacity, extensions=() if options.base else EXTENSIONS,
         )  # fmt: skip
@@ -83,6 +83,24 @@ class NodeProgram:
             )
 
 
+class NewerNode(Node):
+    """One of a next version: it says more than anybody knows."""
+
+    async def say(self, message: dict[str, Any]) -> None:
+        """Say anything, and something more."""
+        await super().say(message | {"colour": "green"})
+
+    def registration(self) -> dict[str, Any]:
+        """Ask for an extension that there is not."""
+        message = super().registration()
+        return message | {"extensions": [*message.get("extensions", []), "telepathy"]}
+
+    async def beat(self, **changes: Any) -> None:
+        """Tell what nobody understands with each heartbeat."""
+        await super().beat(**changes)
+        await self.say({"type": "node_mood", "mood": "calm"})
+
+
 async def _beat(node: Node, every_s: float) -> None:
     while True:
         await asyncio.sleep(every_s)
@@ -101,6 +119,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--fail", default="", help="answer each job with this error")
     parser.add_argument("--late", action="store_true", help="answer jobs that were cancelled too")
     parser.add_argument("--base", action="store_true")
+    parser.add_argument("--newer", action="store_true", help="be a node of a next version")
     return parser.parse_args()
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from lingua_scheduler.peers.envelope import Item
+    from lingua_scheduler.work import Notice
     from lingua_state.client import Store
 
 AUDIO = bytes(range(256)) * 100
@@ -56,12 +57,16 @@ class Sides:
     def __init__(self) -> None:
         self.received: list[Item] = []
         self.returned: list[Delivery] = []
+        self.left: list[Notice] = []
 
     def receive(self, item: Item) -> None:
         self.received.append(item)
 
     def undelivered(self, delivery: Delivery) -> None:
         self.returned.append(delivery)
+
+    def unreached(self, notice: Notice) -> None:
+        self.left.append(notice)
 
 
 def make(name: str, store: Store, sides: Sides, **changes: Any) -> Peers:

@@ -92,7 +92,9 @@ class Rig:
             settings.setdefault("gid", _FIRST_GID + number)
         made = start_scheduler(self.directory, self.store_url, name, **(self.settings | settings))
         self.schedulers.append(made)
+        self.taken.add(made.process.pid)
         await self.until(made.is_ready, within_s=_START_S, what=f"{name} is ready")
+        self.taken.discard(made.process.pid)
         return made
 
     def metric(self, name: str, **labels: str) -> float:
@@ -177,6 +179,8 @@ async def rig(
 
 async def _team(stack: AsyncExitStack, made: Rig, nodes: int, delay_ms: int) -> Fleet:
     team = stack.enter_context(fleet(made.directory / "nodes", made.url, nodes, delay_ms=delay_ms))
+    # In a thread, since this process carries what they say when they leave.
+    stack.push_async_callback(asyncio.to_thread, team.stop)
     await eventually(
         lambda: all(node.events("registered") for node in team.nodes), within_s=_START_S, what="all nodes are in"
     )

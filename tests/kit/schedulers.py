@@ -146,13 +146,15 @@ class Cluster:
 
 
 def start_scheduler(
-    directory: Path, store_url: str, name: str, *, gid: object = None, **settings: object
+    directory: Path, store_url: str, name: str, *, gid: object = None, before: object = (), **settings: object
 ) -> SchedulerProcess:
     """Start one; ``settings`` are variables without their prefix, in lower case (``job_wait_ms``).
 
     :param gid: the group it runs in, by which a row can cut it off.
+    :param before: words before its command: ``env``, ``prlimit`` and the like, which become it.
     """
     assert gid is None or isinstance(gid, int)
+    assert isinstance(before, tuple)
     port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LINGUA_")}
     wanted: dict[str, object] = {"redis_url": store_url, "host": "127.0.0.1", "port": port, "instance_id": name}
@@ -160,7 +162,7 @@ def start_scheduler(
     log = directory / f"{name}.log"
     with log.open("wb") as sink:
         process = subprocess.Popen(
-            [sys.executable, "-m", "lingua_scheduler"], env=environment, stdout=sink, stderr=sink, group=gid
+            [*before, sys.executable, "-m", "lingua_scheduler"], env=environment, stdout=sink, stderr=sink, group=gid
         )
     return SchedulerProcess(name, f"http://127.0.0.1:{port}", process, log, gid)
 

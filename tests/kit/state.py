@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from lingua_state import dispatch, jobs, nodes, sessions
 from lingua_state.declared import Declaration
@@ -103,14 +103,20 @@ async def load_of(store: Store, node_id: str) -> int:
     return int(await store.call("HGET", store.keys.node(node_id), "load"))
 
 
+async def store_now_ms(store: Store) -> int:
+    """Read the store's clock."""
+    seconds, micros = cast("list[str]", await store.call("TIME"))
+    return int(seconds) * 1000 + int(micros) // 1000
+
+
 async def due_now(store: Store, job_id: str) -> None:
     """Move what is due of a job into the past, instead of waiting for it."""
-    await store.call("ZADD", store.keys.jobs_deadline(), "XX", 1, job_id)
+    await store.call("ZADD", store.keys.jobs_deadline(), "XX", await store_now_ms(store) - 1, job_id)
 
 
 async def age_lease(store: Store, node_id: str) -> None:
     """End a node's lease, instead of waiting for it."""
-    await store.call("ZADD", store.keys.nodes_lease(), "XX", 1, node_id)
+    await store.call("ZADD", store.keys.nodes_lease(), "XX", await store_now_ms(store) - 1, node_id)
 
 
 async def age(store: Store, job_id: str, **changes: int) -> None:

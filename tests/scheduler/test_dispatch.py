@@ -57,14 +57,17 @@ class NodeSide:
 
 
 class NoPeers:
-    """Reaches nobody."""
+    """Reaches nobody, and knows it of ``cut_off``."""
+
+    def __init__(self) -> None:
+        self.cut_off: tuple[str, ...] = ()
 
     def send(self, instance_id: str, item: object) -> bool:
         del instance_id, item
         return False
 
     def unreachable(self) -> tuple[str, ...]:
-        return ()
+        return self.cut_off
 
 
 class Asker:
@@ -105,7 +108,8 @@ class Rig:
         self.carrier = Carrier(HERE)
         chosen = SchedulerSettings.model_validate({"job": {"wait_ms": 2_000, **settings.pop("job", {})}, **settings})
         self.dispatcher = Dispatcher(store, chosen, self.carrier, self.metrics)
-        self.carrier.connect(self.dispatcher, self.nodes, NoPeers())
+        self.peers = NoPeers()
+        self.carrier.connect(self.dispatcher, self.nodes, self.peers)
 
     def start(self, **changes: Any) -> tuple[Job, Asker]:
         asker = Asker()
@@ -259,6 +263,19 @@ async def test_a_peer_that_is_not_reached_costs_an_attempt_and_not_the_job(rig: 
     await join(rig.store, "near")
     rig.dispatcher.check_all()
     assert (await rig.delivered()).node_id == "near"
+
+
+async def test_a_job_that_waits_has_the_nodes_of_an_instance_again_when_it_is_reached(rig: Rig) -> None:
+    await join(rig.store, "far", instance_id="s2")
+    rig.peers.cut_off = ("s2", "s3")
+    job, asker = rig.start()
+    await eventually(lambda: asker.told == ["waiting"])
+    rig.dispatcher.tick()
+    assert len(job.avoided) == 2
+    rig.peers.cut_off = ("s3",)
+    rig.dispatcher.tick()
+    await eventually(lambda: "assigned" in asker.told, what="it has the node beyond")
+    assert "@s2" not in job.avoided
 
 
 async def test_a_refusal_of_an_older_attempt_changes_nothing(rig: Rig) -> None:

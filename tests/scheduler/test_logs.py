@@ -184,3 +184,33 @@ def test_every_field_that_the_scheduler_logs_is_on_the_list() -> None:
     fields = set().union(*(logged_fields(module.read_text()) for module in package.rglob("*.py")))
     assert "session_id" in fields, "no log call was found"
     assert fields - logs.ALLOWED_FIELDS == set()
+
+
+class Disk(io.StringIO):
+    """A file on a disk that may be full."""
+
+    full = False
+
+    def write(self, text: str, /) -> int:
+        if self.full:
+            raise OSError(28, "No space left on device")
+        return super().write(text)
+
+
+def test_a_line_that_can_not_be_written_is_counted_and_told_by_the_next_one(
+    lines: Lines, capsys: pytest.CaptureFixture[str]
+) -> None:
+    disk = lines.stream = Disk()
+    handler = logs.set_up("info", stream=disk)
+    try:
+        disk.full = True
+        for _ in range(3):
+            log.info("a line that is lost")
+        disk.full = False
+        log.info("there is room again")
+        assert lines.last["lost_lines"] == 3
+        log.info("and all is told")
+        assert "lost_lines" not in lines.last
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert capsys.readouterr().err == "", "the logging tells nothing of its own troubles"

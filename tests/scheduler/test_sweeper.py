@@ -13,6 +13,7 @@ from kit.eventually import eventually
 from kit.redis_servers import VALKEY, start_server
 from kit.state import join
 from lingua_scheduler.carrier import Carrier
+from lingua_scheduler.mailbox import Mailbox
 from lingua_scheduler.metrics import Metrics
 from lingua_scheduler.sweeper import Sweeper
 from lingua_state import nodes
@@ -54,25 +55,26 @@ async def is_out(store: Store) -> bool:
 async def test_leases_that_lapsed_while_the_instance_stood_still_get_time_for_what_lies_unread(tmp_path: Path) -> None:
     server = start_server(VALKEY, tmp_path)
     store = await open_store(RedisSettings(url=server.url))
-    sweeps = Sweeps(store)
+    sweeps, carrier, metrics = Sweeps(store), Carrier("s1"), Metrics()
     sweeper = Sweeper(
         replace(store, scripts=sweeps),
-        Carrier("s1"),
-        Metrics(),
+        carrier,
+        Mailbox(store, carrier, metrics),
+        metrics,
         every_ms=_EVERY_MS,
         lease_ms=_LEASE_MS,
         still_ms=_STILL_MS,
     )
     running = asyncio.create_task(sweeper.run())
     try:
-        await join(store, "n1")
+        await join(store, "n1", lease_ms=20_000)
         await asyncio.sleep(_LEASE_MS / 1000 + 0.2)  # after a start, too, nobody is out at once
         sweeps.back.clear()
         await sweeps.back.wait()
         time.sleep(2 * _STILL_MS / 1000)  # noqa: ASYNC251 - the loop stands still, as in a stopped process
         woke_s = time.monotonic()
         with redis.Redis(port=server.process.port) as raw:
-            raw.zadd(store.keys.nodes_lease(), {"n1": 1})
+            raw.zadd(store.keys.nodes_lease(), {"n1": int(time.time() * 1000) - 1})
         await eventually(lambda: is_out(store), what="the node is out")
         assert time.monotonic() - woke_s >= 0.95 * _LEASE_MS / 1000
     finally:

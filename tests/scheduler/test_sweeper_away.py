@@ -13,6 +13,7 @@ from kit.proxy import proxy_to
 from kit.redis_servers import VALKEY, start_server
 from kit.state import age_lease, due_now, join, want
 from lingua_scheduler.carrier import Carrier
+from lingua_scheduler.mailbox import Mailbox
 from lingua_scheduler.metrics import Metrics
 from lingua_scheduler.sweeper import Sweeper
 from lingua_state import dispatch, jobs, nodes
@@ -93,9 +94,9 @@ async def sweeping(proxy: Proxy) -> AsyncIterator[Metrics]:
     carrier.connect(nobody, nobody, nobody)
     settings = RedisSettings(url=f"redis://127.0.0.1:{proxy.port}", timeout_ms=1_000, retry_budget_ms=1_000)
     its_own = await open_store(settings)
-    task = asyncio.create_task(
-        Sweeper(its_own, carrier, metrics, every_ms=10, lease_ms=LEASE_MS, still_ms=NEVER_MS).run()
-    )
+    mailbox = Mailbox(its_own, carrier, metrics)
+    sweeper = Sweeper(its_own, carrier, mailbox, metrics, every_ms=10, lease_ms=LEASE_MS, still_ms=NEVER_MS)
+    task = asyncio.create_task(sweeper.run())
     try:
         yield metrics
     finally:

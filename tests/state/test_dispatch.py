@@ -42,6 +42,8 @@ async def test_a_dispatched_job_is_written_whole(store: Store) -> None:
     assert (record.status, record.node_id, record.affinity) == (JobStatus.ASSIGNED, "n1", Affinity.NONE)
     assert record.created_ms == record.assigned_ms > 0
     assert record.due_ms == job.deadline_ms == record.created_ms + request.handover_ms
+    assert int(await store.call("PTTL", store.keys.job(request.job_id))) > 24 * 3_600_000
+    await finish(store, job)
     assert 3_500_000 < int(await store.call("PTTL", store.keys.job(request.job_id))) <= 3_600_000
     session = await sessions.get(store, session_id)
     assert session is not None

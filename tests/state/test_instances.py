@@ -59,3 +59,16 @@ async def _names(store: Store, wanted: list[str]) -> bool:
 
 async def _gone(store: Store, instance_id: str) -> bool:
     return await instances.get(store, instance_id) is None
+
+
+async def test_an_instance_of_before_a_clock_jumped_back_does_not_live_for_ever(store: Store) -> None:
+    for name in ("dead", "s1"):
+        await instances.announce(
+            store, instance_id=name, address="http://x", version="1", sessions=0, nodes=0, draining=False, ttl_ms=10_000
+        )
+    await store.call("ZINCRBY", store.keys.instances(), 3_600_000, "dead")
+    await instances.announce(
+        store, instance_id="s1", address="http://x", version="1", sessions=0, nodes=0, draining=False, ttl_ms=10_000
+    )
+    ends = [await store.call("ZSCORE", store.keys.instances(), name) for name in ("dead", "s1")]
+    assert ends[0] == ends[1]

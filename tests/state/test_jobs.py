@@ -192,6 +192,28 @@ def moved_again(first: Assigned) -> Assigned:
     return Assigned(**(values | {"also": ()}))
 
 
+async def test_a_job_that_waits_may_have_the_nodes_of_an_instance_that_is_reached_again(store: Store) -> None:
+    await join(store, "far", instance_id="s2")
+    await join(store, "gone", instance_id="s3")
+    waiting = await dispatch.dispatch(store, want(exclude=("@s2", "@s3", "other")))
+    assert isinstance(waiting, Waiting)
+    assigned = await jobs.readmit(store, waiting.job_id, ["@s2"])
+    assert assigned is not None
+    assert [(one.job_id, one.node_id) for one in assigned] == [(waiting.job_id, "far")]
+    assert await jobs.readmit(store, waiting.job_id, ["@s2"]) is None, "it does not wait any more"
+    assert await jobs.readmit(store, "ghost", ["@s2"]) is None
+
+
+async def test_who_was_first_is_served_first_when_an_instance_is_reached_again(store: Store) -> None:
+    await join(store, "far", instance_id="s2")
+    first = await dispatch.dispatch(store, want(exclude=("@s2",)))
+    second = await dispatch.dispatch(store, want(exclude=("@s2",)))
+    assert await jobs.readmit(store, first.job_id, ["@s9"]) == (), "others stay left out"
+    assert [one.job_id for one in await jobs.readmit(store, first.job_id, ["@s2"]) or ()] == [first.job_id]
+    assert await jobs.readmit(store, second.job_id, ["@s2"]) == (), "the node is full"
+    assert await load_of(store, "far") == 1
+
+
 #: A node says the first four itself; the others are said of a node that never had the job.
 NOT_ITS_FAULT = frozenset(
     ["draining", "node_overloaded", "duplicate_job_id", "duplicate_utterance_index", "node_gone", "node_stalled"]

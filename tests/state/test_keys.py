@@ -45,6 +45,7 @@ NAMES: dict[str, tuple[Callable[[Keys], str], str | None]] = {
     "nodes:declared": (lambda k: k.nodes_declared(), None),
     "nodes:declared:sums": (lambda k: k.nodes_declared_sums(), "nodes_declared_sums_key(root)"),
     "notices": (lambda k: k.notices(), "notices_key(root)"),
+    "notices:s1": (lambda k: k.notices_for("s1"), None),
     "job:j1": (lambda k: k.job("j1"), "job_key(root, 'j1')"),
     "jobs:deadline": (lambda k: k.jobs_deadline(), "jobs_deadline_key(root)"),
     "jobs:failed": (lambda k: k.jobs(JobStatus.FAILED), "jobs_key(root, 'failed')"),

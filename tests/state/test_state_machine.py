@@ -227,9 +227,13 @@ class States(WithAPast):
                 )
             )
 
+    def now_ms(self) -> int:
+        seconds, micros = self.raw.time()
+        return int(seconds) * 1000 + int(micros) // 1000
+
     @rule(node_id=NODES)
     def let_the_lease_lapse(self, node_id: str) -> None:
-        if self.raw.zadd(self.keys.nodes_lease(), {node_id: 1}, xx=True, ch=True):
+        if self.raw.zadd(self.keys.nodes_lease(), {node_id: self.now_ms()}, xx=True, ch=True):
             swept = self.sweep_both()
             assert node_id in [name for one in swept for name in one.expired_nodes]
 
@@ -404,7 +408,8 @@ class States(WithAPast):
 
     @rule(picks=st.lists(PICK, min_size=1, max_size=4))
     def let_time_pass(self, picks: list[int]) -> None:
-        due = {job_id: 1 for pick in picks if (job_id := choose(self.model.jobs, pick))}
+        now_ms = self.now_ms()
+        due = {job_id: now_ms for pick in picks if (job_id := choose(self.model.jobs, pick))}
         if due:
             self.raw.zadd(self.keys.jobs_deadline(), due, xx=True)
             self.sweep_both()
@@ -412,7 +417,8 @@ class States(WithAPast):
     @rule()
     def sweep_with_nothing_due(self) -> None:
         # On a slow machine the owner's few seconds for a lost job may be over by now.
-        lost = {job_id: 1e13 for job_id, job in self.model.jobs.items() if job.place == "lost"}
+        ahead_ms = self.now_ms() + sweep.LATE_MS
+        lost = {job_id: ahead_ms for job_id, job in self.model.jobs.items() if job.place == "lost"}
         if lost:
             self.raw.zadd(self.keys.jobs_deadline(), lost, xx=True)
         for swept in self.sweep_both():
@@ -467,7 +473,8 @@ class States(WithAPast):
 
     def sweep_both(self, *, expire_leases: bool = True) -> list[Any]:
         async def both() -> list[Any]:
-            sweeps = (sweep.sweep(store, expire_leases=expire_leases) for store in (self.store, self.other))
+            both_stores = (self.store, self.other)
+            sweeps = (sweep.sweep(store, expire_leases=expire_leases, lease_ms=600_000) for store in both_stores)
             return list(await asyncio.gather(*sweeps))
 
         swept = self.runner.run(both())

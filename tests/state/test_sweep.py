@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from kit.state import EN_ES, age_lease, assign, beat, begin, can, due_now, finish, join, load_of, want
+from kit.state import EN_ES, age_lease, assign, beat, begin, can, due_now, finish, join, load_of, store_now_ms, want
 from lingua_state import dispatch, jobs, nodes, pools, sweep
 from lingua_state.models import JobStatus, NodeStatus, Waiting
 
@@ -136,7 +136,8 @@ async def test_a_job_that_gets_its_node_in_the_middle_of_a_sweep_keeps_it(store:
     session_id = await begin(store)
     first = await assign(store, session_id=session_id, turn_id="t1")
     pinned = await dispatch.dispatch(store, want(session_id=session_id, turn_id="t1"))
-    await store.call("ZADD", store.keys.jobs_deadline(), 1, first.job_id, 2, pinned.job_id)
+    now_ms = await store_now_ms(store)
+    await store.call("ZADD", store.keys.jobs_deadline(), now_ms - 2, first.job_id, now_ms - 1, pinned.job_id)
     swept = await sweep.sweep(store)
     assert [one.job_id for one in swept.lost] == [first.job_id]
     assert [one.job_id for one in swept.assigned] == [pinned.job_id]
@@ -174,4 +175,90 @@ async def test_a_class_without_a_node_leaves_its_pairs_after_a_while(store: Stor
     assert not await pools.offered(store, EN_ES)
     assert await store.call("ZCARD", store.keys.pools_all()) == 0
     assert (await join(store, "n1", incarnation="n1.2")).status is NodeStatus.READY
+    assert (await assign(store)).node_id == "n1"
+
+
+HOUR_MS = 3_600_000
+
+
+async def shift(store: Store, key: str, by_ms: int) -> None:
+    """Shift what is due, as if the store's clock had jumped the other way."""
+    for member in cast("list[str]", await store.call("ZRANGE", key, 0, -1)):
+        await store.call("ZINCRBY", key, by_ms, member)
+
+
+async def left_ms(store: Store, key: str, member: str) -> int:
+    """Tell how long it is until something is due."""
+    return int(float(str(await store.call("ZSCORE", key, member)))) - await store_now_ms(store)
+
+
+async def test_no_node_is_lost_when_the_clock_jumps_forward(store: Store) -> None:
+    for number in range(3):
+        await join(store, f"n{number}", lease_ms=15_000)
+        await store.call("HINCRBY", store.keys.node(f"n{number}"), "lease_expires_ms", -HOUR_MS)
+    await shift(store, store.keys.nodes_lease(), -HOUR_MS)
+    assert isinstance(waiting := await dispatch.dispatch(store, want()), Waiting)
+    swept = await sweep.sweep(store, lease_ms=45_000)
+    assert swept.expired_nodes == ()
+    assert [one.job_id for one in swept.assigned] == [waiting.job_id], "it may be chosen again at once"
+    assert 44_000 < await left_ms(store, store.keys.nodes_lease(), "n0") <= 45_000
+    await age_lease(store, "n0")
+    assert (await sweep.sweep(store)).expired_nodes == ("n0",), "one that is silent then is found"
+
+
+async def test_a_node_that_is_spared_does_not_get_its_new_lease_only_when_it_is_spared_no_more(store: Store) -> None:
+    await join(store, "n0")
+    await store.call("ZADD", store.keys.nodes_lease(), "XX", await store_now_ms(store) - 11_000, "n0")
+    assert (await sweep.sweep(store, expire_leases=False, lease_ms=45_000)).expired_nodes == ()
+    assert 44_000 < await left_ms(store, store.keys.nodes_lease(), "n0") <= 45_000
+
+
+async def test_no_lease_is_eternal_when_the_clock_jumps_back(store: Store) -> None:
+    await join(store, "n0", lease_ms=15_000)
+    await shift(store, store.keys.nodes_lease(), HOUR_MS)
+    assert (await sweep.sweep(store, lease_ms=45_000)).expired_nodes == ()
+    assert await left_ms(store, store.keys.nodes_lease(), "n0") <= 45_000
+    assert (await assign(store)).node_id == "n0"
+
+
+@pytest.mark.parametrize("by_ms", [HOUR_MS, -HOUR_MS])
+@pytest.mark.parametrize("said", range(4))
+async def test_a_jobs_time_begins_anew_when_the_clock_jumps(store: Store, by_ms: int, said: int) -> None:
+    await join(store, "n1")
+    job = await assign(store, handover_ms=3_000, timeout_ms=60_000)
+    who = (job.job_id, 1, "n1")
+    if said > 0:
+        await jobs.mark_dispatched(store, *who, offer_ms=2_000)
+    if said > 1:
+        await jobs.accept(store, *who, "n1.1")
+    if said > 2:
+        await jobs.start(store, *who, "n1.1")
+    await shift(store, store.keys.jobs_deadline(), by_ms)
+    swept = await sweep.sweep(store)
+    assert (swept.lost, swept.ended) == ((), ())
+    most_ms = 3_000 if said < 2 else 60_000
+    assert most_ms - 1_000 < await left_ms(store, store.keys.jobs_deadline(), job.job_id) <= most_ms
+    await due_now(store, job.job_id)
+    assert [one.job_id for one in (await sweep.sweep(store)).lost] == [job.job_id], "and ends as ever"
+
+
+@pytest.mark.parametrize("by_ms", [HOUR_MS, -HOUR_MS])
+async def test_a_job_that_waits_waits_its_time_when_the_clock_jumps(store: Store, by_ms: int) -> None:
+    waiting = await dispatch.dispatch(store, want(wait_ms=10_000))
+    await shift(store, store.keys.jobs_deadline(), by_ms)
+    key = store.keys.job(waiting.job_id)
+    words = str(await store.call("HGET", key, "terms")).split()
+    moved = [str(int(word) + by_ms) for word in words[:3]]
+    await store.call("HSET", key, "terms", " ".join([*moved, *words[3:]]))
+    swept = await sweep.sweep(store)
+    assert swept.ended == ()
+    assert 9_000 < await left_ms(store, store.keys.jobs_deadline(), waiting.job_id) <= 10_000
+    assert [one.job_id for one in (await join(store, "n1")).assigned] == [waiting.job_id]
+
+
+async def test_a_node_that_was_taken_out_by_a_clock_of_an_hour_ahead_may_prove_itself(store: Store) -> None:
+    await join(store, "n1")
+    until = await store_now_ms(store) + HOUR_MS
+    await store.call("HSET", store.keys.node("n1"), "quarantine_level", 1, "quarantined_until_ms", until)
+    await beat(store, "n1")
     assert (await assign(store)).node_id == "n1"

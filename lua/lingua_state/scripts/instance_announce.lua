@@ -26,4 +26,8 @@ redis.call("HSET", KEYS[1], "address", ARGV[2], "version", ARGV[3], "sessions", 
 redis.call("PEXPIREAT", KEYS[1], expires_ms)
 redis.call("ZADD", KEYS[2], expires_ms, ARGV[1])
 redis.call("ZREMRANGEBYSCORE", KEYS[2], "-inf", now)
+-- What lapses much later than this one was announced by a clock that has jumped back since.
+for _, id in ipairs(redis.call("ZRANGEBYSCORE", KEYS[2], now + 10 * ARGV[7], "+inf", "LIMIT", 0, 10)) do
+  redis.call("ZADD", KEYS[2], expires_ms, id)
+end
 return { "ok", expires_ms }

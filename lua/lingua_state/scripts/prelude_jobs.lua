@@ -71,7 +71,8 @@ local function job_place(c, session, job, node)
   redis.call("ZADD", jobs_deadline_key(c.root), job.due, job.id)
 end
 
--- Writes the record of a new job; a field that would be empty is left out.
+-- Writes the record of a new job; a field that would be empty is left out. It lives a day longer than that of an ended
+-- one, so that no jump of the clock takes it from under a node's work: the node's slot would never come free.
 local function job_write(c, key, job, request, ttl_ms)
   local fields = { "status", job.status, "attempt_id", job.attempt, "terms", terms_text(job), "request", request }
   if job.status == "assigned" then
@@ -89,7 +90,7 @@ local function job_write(c, key, job, request, ttl_ms)
     fields[#fields + 1], fields[#fields + 2] = "exclude", job.exclude
   end
   redis.call("HSET", key, unpack(fields))
-  redis.call("PEXPIRE", key, ttl_ms)
+  redis.call("PEXPIRE", key, ttl_ms + 86400000)
   redis.call("ZADD", jobs_key(c.root, job.status), job.created, job.id)
 end
 
@@ -129,7 +130,9 @@ local function job_end(c, job, status, code, message, verdict)
       fields[#fields + 1] = word
     end
   end
-  redis.call("HSET", job_key(c.root, job.id), unpack(fields))
+  local key = job_key(c.root, job.id)
+  redis.call("HSET", key, unpack(fields))
+  redis.call("PEXPIRE", key, 3600000)
   return node
 end
 

@@ -94,7 +94,9 @@ local function node_settle(c, node)
     end
   end
   local pool = pool_nodes_key(c.root, node.pool_id)
-  node.choosable = v[1] == "ready" and status ~= "draining" and (node.level == 0 or tonumber(v[3]) <= c.now)
+  -- The longest quarantine is 300 s: an end further ahead was written by a clock that has jumped back since.
+  local out_ms = node.level == 0 and 0 or tonumber(v[3]) - c.now
+  node.choosable = v[1] == "ready" and status ~= "draining" and (out_ms <= 0 or out_ms > 300000)
   node.status = status
   if node.choosable then
     redis.call("ZADD", pool, node_score(c, node), node.id)

@@ -13,13 +13,17 @@ KEYS[6..n]  zset  the indexes of ended jobs
 ARGV[1]  root           Keys.root
 ARGV[2]  sroot          Keys.session_root
 ARGV[3]  limit          integer > 0: jobs of one call
-ARGV[4]  expire_leases  1; 0: expire no node now, since many leases lapsed at once or the store just came back
+ARGV[4]  expire_ms      nodes whose lease was over by then are taken out, a later one not: the caller may have stood still
+                        since it asked. 0: none is, as when the store just came back
 ARGV[5]  grace_ms       how long the owner of a lost job has to decide
 ARGV[6]  ended_count    how many ended jobs of each status the index keeps
 ARGV[7]  ended_ms       and for how long
 ARGV[8]  idle_ms        how long a class without a node stays listed
+ARGV[9]  late_ms        what is overdue by more, or further ahead than it can be, was not late by itself: the clock
+                        jumped, or nobody swept. Its time begins anew
+ARGV[10] lease_ms       the lease that a node gets then
 
-Returns  {"ok", lost, ended, expired, assigned, idle, more}
+Returns  {"ok", lost, ended, expired, assigned, idle, more, now_ms}
          lost: rows as job_fence makes them; ended: {job_id, session_id, owner, code}; expired: node ids;
          assigned: rows as assigned_row makes them; idle: classes to retire; more: 1 if there is more to do now
 
@@ -29,6 +33,7 @@ Repeat   safe: what is done is not due again.
 local c = context(ARGV[1], ARGV[2])
 local ended = {}
 local limit, grace_ms = tonumber(ARGV[3]), tonumber(ARGV[5])
+local late_ms, lease_ms = tonumber(ARGV[9]), tonumber(ARGV[10])
 
 local function end_lapsed(job, code)
   job_end(c, job, "failed", code, "", "")
@@ -73,32 +78,84 @@ local function settle(job)
   end
 end
 
+-- How long a job may be in its state: as a rule, and at most.
+local function periods(job)
+  if job.status == "pending" then
+    local wait = job.queue ~= "" and math.max(1, job.wait_until - job.created) or grace_ms
+    return math.min(wait, 600000), wait
+  end
+  local short = job.status == "assigned" or job.status == "dispatched"
+  return short and job.handover or job.run, math.max(job.handover, job.run)
+end
+
+local function begin_again(job)
+  local due_ms = c.now + periods(job)
+  if job.queue == "" then
+    redis.call("ZADD", KEYS[1], due_ms, job.id)
+    return
+  end
+  queues().leave(c, job)
+  job.wait_until, job.turn_until = due_ms, c.now
+  queues().enter(c, job, "*", due_ms)
+  redis.call("HSET", job_key(c.root, job.id), "queue", "*", "terms", terms_text(job))
+end
+
+local ahead = redis.call("ZRANGE", KEYS[1], 0, 3, "REV", "WITHSCORES")
+for i = 1, #ahead, 2 do
+  local job = tonumber(ahead[i + 1]) > c.now + late_ms and job_read(c, ahead[i])
+  local _, most = 0, 0
+  if job then
+    _, most = periods(job)
+  end
+  if job and tonumber(ahead[i + 1]) > c.now + most + late_ms then
+    begin_again(job)
+  end
+end
+
 local due = redis.call("ZRANGEBYSCORE", KEYS[1], "-inf", c.now, "LIMIT", 0, limit)
 for _, job_id in ipairs(due) do
   local job = job_read(c, job_id)
+  local due_ms = tonumber(redis.call("ZSCORE", KEYS[1], job_id) or 0)
   if not job or is_terminal(job.status) then
     redis.call("ZREM", KEYS[1], job_id)
-  elseif tonumber(redis.call("ZSCORE", KEYS[1], job_id)) <= c.now then
+  elseif due_ms < c.now - late_ms then
+    begin_again(job)
+  elseif due_ms <= c.now then
     -- An earlier turn of this loop may have given it a node.
     settle(job)
   end
 end
 
+local function lease_anew(node_id)
+  redis.call("ZADD", KEYS[2], c.now + lease_ms, node_id)
+  redis.call("HSET", node_key(c.root, node_id), "lease_expires_ms", c.now + lease_ms)
+end
+
+-- Other instances may give longer leases, but not so much longer.
+for _, node_id in ipairs(redis.call("ZRANGEBYSCORE", KEYS[2], c.now + 10 * lease_ms, "+inf", "LIMIT", 0, limit)) do
+  lease_anew(node_id)
+end
+
 local expired, left = {}, 0
-local leases = ARGV[4] == "1" and redis.call("ZRANGEBYSCORE", KEYS[2], "-inf", c.now, "LIMIT", 0, limit) or {}
+-- Who is spared gets its new lease early, or would get one only when it is spared no more.
+local lapsed_ms = ARGV[4] ~= "0" and math.min(c.now, tonumber(ARGV[4])) or c.now - late_ms - 1
+local leases = redis.call("ZRANGEBYSCORE", KEYS[2], "-inf", lapsed_ms, "LIMIT", 0, limit)
 for _, node_id in ipairs(leases) do
   if #c.lost >= limit then
     break
   end
   local node = node_read(c, node_id)
-  if node then
+  local late = node and tonumber(redis.call("ZSCORE", KEYS[2], node_id)) < c.now - late_ms
+  if late then
+    lease_anew(node_id)
+  elseif node then
     left = node_release(c, node_id, "node_lost", limit - #c.lost)
     redis.call("ZREM", pool_nodes_key(c.root, node.pool_id), node_id)
   end
-  if node and left == 0 then
+  if node and not late and left == 0 then
     node_out(c, node)
   end
-  if left == 0 then
+  if not late and left == 0 then
     redis.call("ZREM", KEYS[2], node_id)
     redis.call("SREM", nodes_all_key(c.root), node_id)
     expired[#expired + 1] = node_id
@@ -134,4 +191,4 @@ for _, text in ipairs(redis.call("LPOP", KEYS[5], limit) or {}) do
   local rows = notice[1] == "assigned" and c.assigned or c.lost
   rows[#rows + 1] = notice[2]
 end
-return { "ok", c.lost, ended, expired, c.assigned, idle, more }
+return { "ok", c.lost, ended, expired, c.assigned, idle, more, c.now }

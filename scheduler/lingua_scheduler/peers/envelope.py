@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import fields
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
@@ -16,6 +16,9 @@ from lingua_wire.catalogue import Direction
 from lingua_wire.codes import CloseCode, ErrorCode
 from lingua_wire.errors import WireError
 from lingua_wire.node_messages import JobAck, JobResult, JobStarted, NodeAsrPartial
+
+if TYPE_CHECKING:
+    from lingua_scheduler.work import Notice
 
 Item: TypeAlias = Delivery | Refusal | Recall | Said | Assigned | LostJob | EndedJob | SessionWord
 
@@ -43,9 +46,7 @@ _LEFT_OUT: Final = frozenset({"audio", "speech", "word", "also", "body"})
 
 def pack(item: Item) -> bytes:
     """Write an item."""
-    head: dict[str, Any] = {"kind": _KINDS[type(item)]}
-    head |= {each.name: getattr(item, each.name) for each in fields(item) if each.name not in _LEFT_OUT}
-    body = b""
+    head, body = _head(item), b""
     if isinstance(item, Delivery):
         body = item.audio
         head["head"] = dict(item.head)
@@ -57,6 +58,24 @@ def pack(item: Item) -> bytes:
         body = item.body
     packed = orjson.dumps(head)
     return b"".join((_LENGTH.pack(len(packed)), packed, body))
+
+
+def pack_notice(notice: Notice) -> str:
+    """Write what the store decided as text."""
+    return orjson.dumps(_head(notice)).decode()
+
+
+def unpack_notice(text: str) -> Notice:
+    """Read what the store decided.
+
+    :raises WireError: ``INVALID_MESSAGE``, another version wrote it.
+    """
+    try:
+        head = orjson.loads(text)
+        found: Notice = _NOTICES[head.pop("kind")].validate_python(head)
+    except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
+        raise WireError(ErrorCode.INVALID_MESSAGE, "an instance left what is not a notice") from error
+    return found
 
 
 def unpack(data: bytes) -> Item:
@@ -75,17 +94,32 @@ def unpack(data: bytes) -> Item:
         ) from error
 
 
+def _head(item: Item) -> dict[str, Any]:
+    told = {each.name: getattr(item, each.name) for each in fields(item) if each.name not in _LEFT_OUT}
+    return {"kind": _KINDS[type(item)]} | told
+
+
+def _known(of: type[Any], head: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what a newer version says besides."""
+    names = {each.name for each in fields(of)}
+    return {name: value for name, value in head.items() if name in names}
+
+
 def _item(kind: str, head: dict[str, Any], body: bytes) -> Item:
     if kind in _NOTICES:
         found: Assigned | LostJob | EndedJob = _NOTICES[kind].validate_python(head)
         return found
     if kind == "delivery":
-        return Delivery(**head, audio=body)
+        return Delivery(**_known(Delivery, head), audio=body)
     if kind == "said":
         return _said(head, body)
     if kind == "session":
-        return SessionWord(**head, body=body)
-    return Refusal(**head) if kind == "refusal" else Recall(**head)
+        return SessionWord(**_known(SessionWord, head), body=body)
+    if kind == "refusal":
+        return Refusal(**_known(Refusal, head))
+    if kind == "recall":
+        return Recall(**_known(Recall, head))
+    raise ValueError("no such kind of item")
 
 
 def _said(head: dict[str, Any], body: bytes) -> Said:
@@ -93,4 +127,4 @@ def _said(head: dict[str, Any], body: bytes) -> Said:
     if not isinstance(word, JobAck | JobStarted | NodeAsrPartial | JobResult):
         raise TypeError(f"{word.type} is no word about a job")
     speech = body if head.pop("has_speech") else None
-    return Said(**head, word=word, speech=speech)
+    return Said(**_known(Said, head), word=word, speech=speech)

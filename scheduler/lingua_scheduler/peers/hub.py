@@ -57,7 +57,7 @@ class Peers:
         return link.send(item)
 
     def unreachable(self) -> tuple[str, ...]:
-        """List the instances that could not be reached a moment ago, by whatever way."""
+        """List the instances that could not be reached when that was tried last, by whatever way."""
         return tuple(name for name, link in self._links.items() if link.blocked)
 
     @property
@@ -73,7 +73,7 @@ class Peers:
         """Drop the ways to instances that are gone, for which nothing waits and to which nothing was sent since."""
         for name, link in list(self._links.items()):
             if name not in living and not link.connected and not len(link) and link.used_ms < idle_since_ms:
-                del self._links[name]
+                self._links.pop(name).give_up()
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """Serve ``/ws/peer``: let an instance prove itself, then take what it sends, or carry it on."""

@@ -13,7 +13,7 @@ from lingua_scheduler.auth import new_nonce
 from lingua_scheduler.clock import now_ms
 from lingua_scheduler.peers.arrivals import NUMBER
 from lingua_scheduler.peers.envelope import Item, pack
-from lingua_scheduler.peers.pending import Pending
+from lingua_scheduler.peers.pending import NOTICES, Pending
 from lingua_scheduler.work import Delivery
 from lingua_wire.errors import WireError
 
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _BACK_OFF_MS: Final = 200
-_BACK_OFF_MAX_MS: Final = 5_000
+#: Jobs that wait may need the nodes there: a way that is open again must be found soon.
+_BACK_OFF_MAX_MS: Final = 2_000
 #: How long a peer may take to read what was sent, before the way counts as broken.
 _SEND_S: Final = 5.0
 
@@ -40,7 +41,10 @@ class PeerLink:
 
     When a way breaks, what was not confirmed is sent again over the next one; the other side knows it by its number.
     Jobs don't wait for that: while the instance can't be reached ``send`` refuses them, and those that are queued go
-    back to their owner, so that another node gets them.
+    back to their owner, so that another node gets them; what the store decided is left there. Whether the instance can
+    be reached is tried again and again, also when nothing is to be sent, since jobs are kept away from its nodes.
+
+    ``blocked``: the instance could not be reached, by whatever way, when that was tried last.
     """
 
     def __init__(
@@ -61,23 +65,22 @@ class PeerLink:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._failures = 0
-        self._blocked_until_ms = 0
+        self._next_try_ms = 0
         self._waits_since_ms = 0
         self._got_through = False
+        self.blocked = False
         self.connected = False
         self.used_ms = now_ms()
 
     def __len__(self) -> int:
         return len(self._pending)
 
-    @property
-    def blocked(self) -> bool:
-        """Tell whether the instance could not be reached a moment ago."""
-        return now_ms() < self._blocked_until_ms
-
     def send(self, item: Item) -> bool:
         """Queue an item; False: there is no room, or it is a job and the instance can't be reached."""
         now = now_ms()
+        if self.blocked and isinstance(item, NOTICES):
+            self._carrier.unreached(item)
+            return True
         if (self.blocked and isinstance(item, Delivery)) or not self._pending.add(item, now):
             self._metrics.peer_messages.of("sent", "failed").inc()
             return False
@@ -95,10 +98,15 @@ class PeerLink:
         self._return_jobs()
         self._count_lost(self._pending.clear())
 
+    def give_up(self) -> None:
+        """Try no more: the instance is gone, and nothing waits for it."""
+        if self._task is not None:
+            self._task.cancel()
+
     async def _run(self) -> None:
-        """Open ways, one after the other, while there is something to send."""
-        while self._pending:
-            await asyncio.sleep(max(0, self._blocked_until_ms - now_ms()) / 1000)
+        """Open ways, one after the other, while there is something to send or none could be opened."""
+        while self._pending or self.blocked:
+            await asyncio.sleep(max(0, self._next_try_ms - now_ms()) / 1000)
             self._count_lost(self._pending.take_old(now_ms()))
             try:
                 await self._use(await self._open_way(self._listener, self._stream))
@@ -110,7 +118,9 @@ class PeerLink:
 
         :raises Exception: it broke before that.
         """
-        self.connected, self._got_through = True, False
+        if self.blocked:
+            log.info("peer reached again", extra={"peer": self._listener})
+        self.connected, self._got_through, self.blocked = True, False, False
         try:
             await self._carry(way)
         except (ClientError, OSError, TimeoutError, RuntimeError) as error:
@@ -172,9 +182,13 @@ class PeerLink:
     def _fail(self, error: Exception) -> None:
         self._failures += 1
         ceiling = min(_BACK_OFF_MAX_MS, _BACK_OFF_MS * 2 ** min(self._failures, 10))
-        self._blocked_until_ms = now_ms() + int(random.uniform(_BACK_OFF_MS, ceiling))
-        log.warning("peer not reached", extra={"peer": self._listener, "reason": type(error).__name__})
+        self._next_try_ms = now_ms() + int(random.uniform(_BACK_OFF_MS, ceiling))
+        if not self.blocked:
+            log.warning("peer not reached", extra={"peer": self._listener, "reason": type(error).__name__})
+        self.blocked = True
         self._return_jobs()
+        for notice in self._pending.take_notices():
+            self._carrier.unreached(notice)
 
     def _return_jobs(self) -> None:
         jobs = self._pending.take_deliveries()

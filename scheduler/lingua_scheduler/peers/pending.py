@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from lingua_scheduler.work import Delivery, Said, SessionWord
+from lingua_state.models import Assigned, EndedJob, LostJob
 from lingua_wire.node_messages import JobResult, NodeAsrPartial
 
 if TYPE_CHECKING:
     from lingua_scheduler.peers.envelope import Item
+    from lingua_scheduler.work import Notice
+
+
+#: What the store decided about a job.
+NOTICES: Final = (Assigned, LostJob, EndedJob)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,12 @@ class Pending:
         """Take the jobs out: another node can have them. Only between two ways."""
         taken = [entry.item for entry in self._entries if isinstance(entry.item, Delivery)]
         self._keep([entry for entry in self._entries if not isinstance(entry.item, Delivery)])
+        return taken
+
+    def take_notices(self) -> list[Notice]:
+        """Take the store's decisions out: they can go through the store. Only between two ways."""
+        taken = [entry.item for entry in self._entries if isinstance(entry.item, NOTICES)]
+        self._keep([entry for entry in self._entries if not isinstance(entry.item, NOTICES)])
         return taken
 
     def take_old(self, now_ms: int) -> int:

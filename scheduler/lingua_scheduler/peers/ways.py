@@ -39,6 +39,10 @@ _THROUGH_S: Final = 300.0
 _TROUBLE: Final = (ClientError, OSError, TimeoutError, WireError)
 
 
+class NotKnown(ClientError):
+    """The store has no such instance: it is gone, and nobody else reaches it either."""
+
+
 @dataclass(frozen=True, slots=True)
 class Way:
     """A socket whose other end proved itself. ``confirms``: it tells what arrived."""
@@ -76,7 +80,7 @@ class Ways:
         except StateError as error:
             raise ClientError("the store does not answer") from error
         if record is None:
-            raise ClientError("the instance is not known")
+            raise NotKnown("the instance is not known")
         if self._http is None:
             self._http = ClientSession(connector=TCPConnector(limit=0), timeout=ClientTimeout(total=None))
         query = {"to": through_to} if through_to else {}
@@ -96,8 +100,8 @@ class Ways:
 
     async def _open_through_any(self, direct: asyncio.Future[Way], listener: str, stream: str) -> Way:
         await asyncio.wait([direct], timeout=_HEAD_START_S)
-        if direct.done() and not direct.cancelled() and direct.exception() is None:
-            raise ClientError("not needed")
+        if direct.done() and not direct.cancelled() and isinstance(direct.exception(), NotKnown | None):
+            raise ClientError("not needed, or of no use")
         trouble: Exception = ClientError("no other instance stands between")
         for helper in await self._helpers(listener):
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import orjson
@@ -12,6 +13,7 @@ from kit.eventually import eventually
 from kit.peers import ACK, AUDIO, DELIVERY, ITEMS, RESULT, Sides, announce, make, serving
 from kit.proxy import proxy_to
 from lingua_scheduler.auth import PeerProof
+from lingua_scheduler.clock import now_ms
 from lingua_scheduler.peers.envelope import pack
 from lingua_scheduler.peers.hub import PATH
 from lingua_scheduler.work import Said
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 WORD = Said("job-1", 2, "node-1", "inc-1", RESULT, AUDIO)
 NOTICES = [item for item in ITEMS if item != DELIVERY]
+ASSIGNED, LOST, ENDED = ITEMS[-3:]
 
 
 @pytest.fixture
@@ -100,6 +103,31 @@ async def test_an_instance_that_can_not_be_reached_directly_is_reached_through_a
         await caller.close()
 
 
+async def test_an_instance_that_can_be_reached_again_is_found_though_nothing_is_to_be_sent(store: Store) -> None:
+    there = Sides()
+    caller, listener = make("a", store, Sides()), make("b", store, there)
+    await announce(store, "b", free_port())
+    caller.send("b", DELIVERY)
+    await eventually(lambda: caller.unreachable() == ("b",))
+    assert caller.waiting == 0, "the job went back"
+    assert not caller.send("b", DELIVERY)
+    async with serving(listener, store):
+        await eventually(lambda: caller.unreachable() == (), what="the way is found open")
+        assert caller.send("b", DELIVERY)
+        await eventually(lambda: there.received == [DELIVERY])
+        await caller.close()
+
+
+async def test_an_instance_that_is_gone_is_looked_for_no_more_when_it_is_forgotten(store: Store) -> None:
+    caller = make("a", store, Sides())
+    caller.send("gone", DELIVERY)
+    await eventually(lambda: caller.unreachable() == ("gone",))
+    caller.forget(set(), idle_since_ms=now_ms() + 1)
+    assert caller.unreachable() == ()
+    await eventually(lambda: not [task for task in asyncio.all_tasks() if task.get_name() == "peer-gone"])
+    await caller.close()
+
+
 async def test_a_third_instance_carries_nothing_for_one_that_does_not_prove_itself(
     store: Store, other_store: Store
 ) -> None:
@@ -144,3 +172,16 @@ async def test_an_item_that_nobody_can_read_does_not_hold_up_the_next(
         caller.send("b", NOTICES[0])
         await eventually(lambda: there.received == [NOTICES[0]])
         await caller.close()
+
+
+async def test_what_the_store_decided_is_left_there_for_an_instance_that_can_not_be_reached(store: Store) -> None:
+    here = Sides()
+    caller = make("a", store, here)
+    await announce(store, "b", free_port())
+    for notice in (ASSIGNED, LOST, ENDED):
+        assert caller.send("b", notice)
+    await eventually(lambda: here.left == [ASSIGNED, LOST, ENDED], what="the way is known to be broken")
+    assert caller.send("b", LOST)
+    assert here.left[-1] == LOST, "from then on at once"
+    assert caller.waiting == 0
+    await caller.close()
