@@ -66,8 +66,8 @@ async def moved(system: Rig, store: SentinelStore, old: Any, talking: Crowd, beg
 async def test_the_primary_is_moved_in_an_orderly_way(tmp_path: Path, seed: int, figures: dict[str, Any]) -> None:
     async with durable_rig(tmp_path, seed) as (system, store):
         async with system.people() as talking:
-            old, began_s = store.primary(), time.monotonic()
-            store.sentinels[0].command_of("SENTINEL", "FAILOVER", "lingua")
+            old, began_s = await asyncio.to_thread(store.primary), time.monotonic()
+            await asyncio.to_thread(store.sentinels[0].command_of, "SENTINEL", "FAILOVER", "lingua")
             gap_s = await moved(system, store, old, talking, began_s)
             await system.until(store.is_whole, within_s=_MOVED_S, what="the old primary follows the new one")
         await system.settle(talking)
@@ -79,7 +79,7 @@ async def test_the_primary_is_moved_in_an_orderly_way(tmp_path: Path, seed: int,
 async def test_the_primary_is_killed(tmp_path: Path, seed: int, figures: dict[str, Any]) -> None:
     async with durable_rig(tmp_path, seed) as (system, store):
         async with system.people() as talking:
-            old, began_s = store.primary(), time.monotonic()
+            old, began_s = await asyncio.to_thread(store.primary), time.monotonic()
             old.kill()
             gap_s = await moved(system, store, old, talking, began_s)
             old.start()
@@ -93,7 +93,7 @@ async def test_the_primary_is_killed(tmp_path: Path, seed: int, figures: dict[st
 async def test_the_primary_sleeps_and_wakes_as_an_old_one(tmp_path: Path, seed: int, figures: dict[str, Any]) -> None:
     async with durable_rig(tmp_path, seed) as (system, store):
         async with system.people() as talking:
-            old, began_s = store.primary(), time.monotonic()
+            old, began_s = await asyncio.to_thread(store.primary), time.monotonic()
             old.pause()
             await asyncio.sleep(10)
             old.go_on()
@@ -145,7 +145,8 @@ async def test_the_primary_is_cut_off_together_with_a_scheduler(
         for number in range(2):
             await system.add_node(f"apart-{number}", apart.url)
         async with system.people() as talking:
-            old = store.primary()
+            # This process carries the connections: whatever may take time goes into a thread.
+            old = await asyncio.to_thread(store.primary)
             isolated = Isolated(apart)
             store.isolate(old, store.sentinels[0])
             end_s = time.monotonic() + cut_s
@@ -154,7 +155,7 @@ async def test_the_primary_is_cut_off_together_with_a_scheduler(
                 await asyncio.sleep(0.1)
             refused = await asyncio.to_thread(isolated.refused)
             before = await asyncio.to_thread(connections, store)
-            assert store.primary() is not old
+            assert await asyncio.to_thread(store.primary) is not old
             dropped = store.cut.heal()
             moved_s = await system.until(
                 lambda: connections(store) > before, within_s=_MOVED_S, what="the other one comes to the new primary"
@@ -164,10 +165,8 @@ async def test_the_primary_is_cut_off_together_with_a_scheduler(
             await system.until(store.is_whole, within_s=_MOVED_S, what="the old primary follows the new one")
             heard = talking.answered
             await eventually(lambda: talking.answered > heard + 10, within_s=60, what="answers come again")
-        await system.settle(talking, lost=int(refused))
-        # What the isolated side could not promise it said so of: nothing that was told is missing without a word.
-        system.figures["refusals"] = " ".join(sorted(set(talking.lost()))) or "none"
-        assert "nothing" not in talking.lost()
+        # What the isolated side could not promise it kept, and did afterwards.
+        await system.settle(talking)
         assert dropped > 0
         assert refused > 0
         assert isolated.last_s <= NOTICED_S

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from kit import processes
 from kit.eventually import eventually_sync
@@ -39,10 +41,10 @@ class Member:
     process: subprocess.Popen[bytes]
 
     def client(self, timeout_s: float = 2.0) -> redis.Redis:
-        """Open a plain client."""
+        """Open a plain client. It tries once: who is cut off would cost ten times ``timeout_s`` otherwise."""
         return redis.Redis(
             host=self.address, port=self.port, decode_responses=True, socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
+            socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0),
         )  # fmt: skip
 
     def command_of(self, *words: object, timeout_s: float = 2.0) -> Any:
@@ -102,8 +104,8 @@ class SentinelStore:
         return f"redis+sentinel://{hosts}/{SERVICE}/0"
 
     def primary(self) -> Member:
-        """Find the server that most Sentinels name."""
-        named = [_named_by(one) for one in self.sentinels]
+        """Find the server that most Sentinels name. Blocks for a second where one is cut off: call it in a thread."""
+        named = eventually_sync(self._named, within_s=_START_S, what="a Sentinel answers")
         chosen = max(set(named) - {""}, key=named.count)
         return next(one for one in self.servers if one.address == chosen)
 
@@ -148,6 +150,10 @@ class SentinelStore:
         for one in [*self.sentinels, *self.servers]:
             one.stop()
 
+    def _named(self) -> list[str]:
+        named = [_named_by(one) for one in self.sentinels]
+        return named if any(named) else []
+
     def _knows_all(self, sentinel: Member) -> bool:
         try:
             told = sentinel.command_of("SENTINEL", "MASTER", SERVICE)
@@ -175,7 +181,7 @@ def sentinel_store(directory: Path, *, replicas: int = 2, down_after_ms: int = 2
 
 def _named_by(sentinel: Member) -> str:
     try:
-        named = sentinel.command_of("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE, timeout_s=0.5)
+        named = sentinel.command_of("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE, timeout_s=1.0)
     except (redis.RedisError, OSError):
         return ""
     return str(named[0]) if named else ""
