@@ -140,7 +140,7 @@ def _ready(fleet: Fleet, spec: FleetSpec, count: Tally, trouble: Trouble | None)
         )
     if count.draining:
         return Verdict(READY, "True", "ScalingDown", f"{count.draining} nodes finish their work before they go.")
-    return Verdict(READY, "True", "Ready", f"All {spec.replicas} nodes take work.")
+    return Verdict(READY, "True", "Ready", f"{spec.replicas} of {spec.replicas} nodes take work.")
 
 
 def _main_reason(count: Tally) -> str:
