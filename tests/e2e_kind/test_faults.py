@@ -55,18 +55,20 @@ async def test_a_rolling_update_of_the_schedulers_loses_nothing_and_doubles_noth
 async def test_helm_upgrade_with_other_values_rolls_out_and_loses_nothing(lingua: Installed) -> None:
     kube = lingua.kube
     changed = {"scheduler": {"maxSessionsPerPod": 123}, "node": {"maxJobs": 3}}
-    async with talking(_SPEAKERS) as crowd:
-        await more_heard(crowd, 1)
-        await lingua.release.upgrade(changed)
-        await kube.until("the fleet has the new capacity", lambda: _fleet_takes(kube, 3), within_s=180)
-        await kube.until_true("tfleet", "lingua-node", "Ready", within_s=240)
-        await more_heard(crowd, 1)
-    note("helm upgrade while people talk", crowd.summary())
-    limit = await kube.ctl(
-        "get", "deployment", "lingua-scheduler", "-o", "jsonpath={..env[?(@.name=='LINGUA_SESSION_LIMIT')].value}"
-    )
-    assert limit == "123"
-    await lingua.release.upgrade({})
+    try:
+        async with talking(_SPEAKERS) as crowd:
+            await more_heard(crowd, 1)
+            await lingua.release.upgrade(changed)
+            await kube.until("the fleet has the new capacity", lambda: _fleet_takes(kube, 3), within_s=180)
+            await kube.until_true("tfleet", "lingua-node", "Ready", within_s=240)
+            await more_heard(crowd, 1)
+        note("helm upgrade while people talk", crowd.summary())
+        limit = await kube.ctl(
+            "get", "deployment", "lingua-scheduler", "-o", "jsonpath={..env[?(@.name=='LINGUA_SESSION_LIMIT')].value}"
+        )
+        assert limit == "123"
+    finally:
+        await lingua.release.upgrade({})
     await kube.until("the fleet is as before", lambda: _fleet_takes(kube, 2), within_s=180)
 
 

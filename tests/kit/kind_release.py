@@ -47,7 +47,7 @@ def image_name(part: str, tag: str) -> str:
 def values(tag: str, node_port: int | None = NODE_PORT) -> Values:
     """Choose what suits a small cluster: everything bundled, one node, little CPU asked for, the port of URL."""
     service = {"type": "NodePort", "nodePort": node_port} if node_port else {"type": "ClusterIP"}
-    little = {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "1Gi"}}
+    little = {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "2Gi"}}
     return {
         "scheduler": {
             "image": image("scheduler", tag),
