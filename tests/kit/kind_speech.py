@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from kit.samples import EXAMPLES, Sample, count_word_errors, read_sample
-from lingua_client import Failed, LinguaError, Missing, Result, connect
+from lingua_client import Failed, Finalized, LinguaError, Missing, Result, connect
 from lingua_client.settings import SessionSettings
 
 if TYPE_CHECKING:
@@ -47,8 +47,12 @@ class Speaker:
     results: list[Result] = field(default_factory=list)
     events: Counter[str] = field(default_factory=Counter)
     lost: list[Event] = field(default_factory=list)
+    #: How each utterance was cut, and what befell session and utterances meanwhile, in order.
+    story: list[str] = field(default_factory=list)
     #: Seconds from the end of an utterance to its result.
     waits_s: list[float] = field(default_factory=list)
+    #: Lost utterances that the library sent again.
+    resent: int = 0
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _ended: bool = False
 
@@ -99,24 +103,43 @@ class Speaker:
 
     def _take(self, event: Event) -> None:
         self.events[type(event).__name__] += 1
+        if isinstance(event, Finalized):
+            self.story.append(f"{event.utterance_index} {event.reason} {event.start_ms:.0f}-{event.end_ms:.0f} ms")
+        elif not isinstance(event, Result):
+            self.story.append(repr(event))
         if isinstance(event, Result):
             self.results.append(event)
             self.waits_s.append(event.waited_ms / 1000)
         elif isinstance(event, Missing) or (isinstance(event, Failed) and not event.resent):
             self.lost.append(event)
+        elif isinstance(event, Failed):
+            self.resent += 1
 
     def check(self) -> None:
-        """Check that each utterance came back once, and as what it was."""
+        """Check that each sentence came back once, and as what it was."""
         heard = [(result.utterance_index, result.text, result.job_id) for result in self.results]
-        told = f"said {self.said}, events {dict(self.events)}, lost {self.lost}, heard {heard}"
+        told = f"said {self.said}, events {dict(self.events)}, lost {self.lost}, heard {heard}, {self.story}"
         assert not self.lost, told
-        assert len(self.results) == self.said, told
         indices = Counter(result.utterance_index for result in self.results)
         assert max(indices.values(), default=0) <= 1, f"double: {indices}; {told}"
+        assert len(self.results) <= self.said + self.resent, told
+        assert len(self._sentences()) == self.said, told
+        for sentence in self._sentences():
+            assert count_word_errors(self.sample.text, sentence) <= _WORD_ERRORS, told
         for result in self.results:
-            assert count_word_errors(self.sample.text, result.text) <= _WORD_ERRORS, result
             assert result.translation, result
             assert result.speech, result
+
+    def _sentences(self) -> list[str]:
+        """Give what was heard, sentence by sentence: one that was being spoken when a lost one was sent again came in
+        two parts (docs/weaknesses.md)."""
+        found: list[str] = []
+        for result in sorted(self.results, key=lambda each: each.utterance_index):
+            if found and self.resent and count_word_errors(self.sample.text, found[-1]) > _WORD_ERRORS:
+                found[-1] += f" {result.text}"
+            else:
+                found.append(result.text)
+        return found
 
 
 @dataclass(slots=True)
