@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
     from kit.mutants import Mutant
 
-#: Longest time of one run of pytest; a test that hangs does not say that anything is wrong.
+#: Longest time of the run of one mutant; a test that hangs does not say that anything is wrong.
 RUN_S: Final = 240.0
+#: Longest time of the first run, on the code as it is: it has the tests of all mutants.
+FIRST_RUN_S: Final = 500.0
 #: How long a test waits for what a mutant keeps from happening. The same holds for the code as it is, which must do it.
 PATIENCE_S: Final = 12.0
 _SOURCES: Final = ("client", "lua", "node", "operator", "scheduler", "wire", "tests")
@@ -72,9 +74,8 @@ class Ran:
 class Bench:
     """Copies of the tree, one for each run that goes on at the same time."""
 
-    def __init__(self, directory: Path, places: int, root: Path = ROOT, run_s: float = RUN_S) -> None:
+    def __init__(self, directory: Path, places: int, root: Path = ROOT) -> None:
         self._places = places
-        self._run_s = run_s
         self._free: SimpleQueue[Path] = SimpleQueue()
         for number in range(places):
             tree = directory / f"tree-{number}"
@@ -86,7 +87,7 @@ class Bench:
         tests = sorted({test for mutant in mutants for test in mutant.tests})
         shares = [tests[number :: self._places] for number in range(self._places)]
         with ThreadPoolExecutor(self._places) as pool:
-            rans = list(pool.map(self._run, [share for share in shares if share]))
+            rans = list(pool.map(self._first_run, [share for share in shares if share]))
         whole = Ran({name: kind for ran in rans for name, kind in ran.kinds.items()}, "")
         if bad := _told(whole, tests, {PASSED}):
             return bad + "\n".join(ran.tail for ran in rans)
@@ -100,17 +101,20 @@ class Bench:
     def _rule(self, mutant: Mutant) -> Ruling:
         began_s = time.monotonic()
         try:
-            ran = self._run(mutant.tests, mutant)
+            ran = self._run(mutant.tests, mutant, RUN_S)
         except NoLongerApplies as error:
             return Ruling(mutant, Verdict.STALE, str(error), time.monotonic() - began_s)
         verdict, why = judged(mutant, ran)
         return Ruling(mutant, verdict, why, time.monotonic() - began_s)
 
-    def _run(self, tests: Sequence[str], mutant: Mutant | None = None) -> Ran:
+    def _first_run(self, tests: Sequence[str]) -> Ran:
+        return self._run(tests, None, FIRST_RUN_S)
+
+    def _run(self, tests: Sequence[str], mutant: Mutant | None, run_s: float) -> Ran:
         tree = self._free.get()
         try:
             with _broken(tree, mutant):
-                return _pytest(tree, tests, self._run_s)
+                return _pytest(tree, tests, run_s)
         finally:
             self._free.put(tree)
 

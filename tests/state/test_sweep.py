@@ -91,7 +91,7 @@ async def test_a_pinned_wait_that_is_over_ends_the_job(store: Store) -> None:
 async def test_a_node_whose_lease_is_over_goes_with_all_its_jobs(store: Store) -> None:
     await join(store, "n1", capacity=250)
     await join(store, "n2", can("de"))
-    taken = {(await assign(store)).job_id for _ in range(230)}
+    taken = {(await assign(store, handover_ms=60_000)).job_id for _ in range(230)}
     await age_lease(store, "n1")
     lost: list[str] = []
     expired: list[str] = []
