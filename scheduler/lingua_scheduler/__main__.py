@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
+import resource
 import sys
 from typing import NoReturn
 
@@ -39,6 +41,7 @@ def main() -> None:
 def run(settings: SchedulerSettings) -> int:
     """Serve until told to stop; return the exit code."""
     logs.set_up(settings.log.level)
+    raise_descriptor_limit()
     for name in unknown_variables():
         log.warning("a variable looks like a setting and is none", extra={"setting": name})
     try:
@@ -49,6 +52,13 @@ def run(settings: SchedulerSettings) -> int:
     except (StateError, OSError) as error:
         return _say(EX_UNAVAILABLE, str(error))
     return 0
+
+
+def raise_descriptor_limit() -> None:
+    """Allow as many open sockets as the system lets this process have: the usual 1024 are fewer than its sessions."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # some systems name a bound that they do not grant
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _say(code: int, message: str) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import ClientSession, ClientTimeout, web
 
-from lingua_scheduler.doorkeeper import Doorkeeper
+from lingua_scheduler.doorkeeper import Doorkeeper, Entrance
 from lingua_scheduler.drain import drain
 from lingua_scheduler.handle import HANDLE
 from lingua_scheduler.http.port import SCHEDULER
@@ -142,14 +142,16 @@ class Service:
 
     async def _serve(self, app: web.Application, port: int) -> int:
         http = self.settings.http
-        doorkeeper = Doorkeeper(http.handshake_ms / 1000, http.connections_per_address, http.forwarded_hops)
+        doorkeeper = Doorkeeper(
+            http.handshake_ms / 1000, http.connections_per_address, http.forwarded_hops, http.crowd
+        )
         app.middlewares.append(doorkeeper.admit)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
         await runner.setup()
         self._runners.append(runner)
         if runner.server is not None:
             self._watches.append(asyncio.create_task(doorkeeper.watch(runner.server)))
-        await web.TCPSite(runner, self.settings.host, port, backlog=1024).start()
+        await Entrance(runner, self.settings.host, port, doorkeeper).start()
         return int(runner.addresses[0][1])
 
     def _peer_url(self) -> str:

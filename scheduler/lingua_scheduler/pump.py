@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 #: How long a close may wait for a peer that does not read.
 CLOSE_S = 5.0
 
-
 #: What surely fits into the transport's buffer, so that a write never has to wait (its high-water mark is 64 KiB).
 FITS_BYTES = 60_000
 
@@ -28,13 +27,23 @@ FITS_BYTES = 60_000
 class Pump:
     """Send the frames that ``take`` gives until it gives None. Text is str, binary is bytes.
 
-    What the socket takes at once is written at once; only for the rest there is a task.
+    What the socket takes at once is written at once; only for the rest there is a task. A peer that takes longer than
+    ``send_ms`` for one event is ``stalled``: without such a function its connection is cut.
     """
 
-    __slots__ = ("_closing", "_socket", "_take", "_task", "_transport")
+    __slots__ = ("_closing", "_send_ms", "_socket", "_stalled", "_take", "_task", "_transport")
 
-    def __init__(self, socket: Socket, transport: asyncio.BaseTransport | None, take: Take) -> None:
+    def __init__(
+        self,
+        socket: Socket,
+        transport: asyncio.BaseTransport | None,
+        take: Take,
+        send_ms: int,
+        stalled: Callable[[], None] | None = None,
+    ) -> None:
         self._socket = socket
+        self._send_ms = send_ms
+        self._stalled = stalled or self.abort
         self._transport = cast("asyncio.Transport | None", transport)  # uvloop's is none by inheritance
         self._take = take
         self._task: asyncio.Task[None] | None = None
@@ -64,6 +73,11 @@ class Pump:
                 await self._socket.close(code=code, message=reason.encode()[:120])
         except (TimeoutError, ConnectionError, RuntimeError):
             self.abort()
+        except asyncio.CancelledError:
+            self.abort()
+            # All who wait for a socket's buffer wait for one future: one of them that gives up cancels it for all.
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
 
     def abort(self) -> None:
         """Cut the connection without a word."""
@@ -93,11 +107,19 @@ class Pump:
         try:
             with contextlib.suppress(ConnectionError, RuntimeError):
                 while frames is not None:
-                    for frame in frames:
-                        await _write(self._socket, frame)
+                    await self._send_one(frames)
                     frames = self._take()
         finally:
             self._task = None
+
+    async def _send_one(self, frames: Sequence[str | bytes]) -> None:
+        """Send one event; it is not given up half-sent, but the peer is when it takes too long."""
+        late = asyncio.get_running_loop().call_later(self._send_ms / 1000, self._stalled)
+        try:
+            for frame in frames:
+                await _write(self._socket, frame)
+        finally:
+            late.cancel()
 
 
 def _write(socket: Socket, frame: str | bytes) -> Coroutine[Any, Any, None]:

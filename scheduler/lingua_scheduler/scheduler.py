@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from lingua_scheduler import __version__
+from lingua_scheduler.admission import Admission
 from lingua_scheduler.audio_bound import AudioBound
 from lingua_scheduler.auth import Authenticator, AuthRules
 from lingua_scheduler.carrier import Carrier
@@ -61,6 +62,7 @@ class Scheduler:
         secret = peer_secret(settings.peer, epoch)
         self.peers = Peers(self.instance_id, secret, store, settings.peer, self.carrier, self.metrics)
         self.sessions = SessionHub(store, self.instance_id, settings, self.metrics)
+        self.admission = Admission(settings.session.openings_per_s)
         self.carrier.connect(self.dispatcher, self.nodes, self.peers)
         self.mailbox = self.carrier.mailbox = Mailbox(store, self.carrier, self.metrics)
         self.moving = Moving(self.sessions, self.carrier, settings.session.handover_ms)

@@ -43,8 +43,15 @@ class HttpSettings(_Group):
     """Port of a second listener for peers, metrics and health; 0: the public one serves them too."""
     handshake_ms: Milliseconds = 10_000
     """How long a new connection may take to say its first message."""
+    crowd: Count = 256
+    """Connections without a request that may wait so long; while there are more, each has one second."""
     ping_ms: Annotated[int, Field(ge=1_000, le=600_000)] = 20_000
     """A silent socket is pinged after this; it is dead when nothing comes for half of it."""
+    message_ms: Milliseconds = 30_000
+    """How long one message may take to come whole; a peer that sends on and on without one is closed (1008)."""
+    send_ms: Milliseconds = 15_000
+    """How long a peer may take to read one event; slower is as good as not at all (1013). As long as speech is of use
+    to a listener (`session.speech_ms`)."""
     json_audio_bytes: Bytes = limits.JSON_AUDIO_BYTES
     frame_bytes: Bytes = limits.FRAME_BYTES
     node_message_bytes: Bytes = limits.NODE_JSON_BYTES
@@ -100,6 +107,9 @@ class SessionSettings(_Group):
 
     limit: Count = 5_000
     """Sessions of this instance; more get 503 with SESSION_LIMIT."""
+    openings_per_s: Count = 250
+    """Clients let in within a second, and as many more at once after a quiet one; others get 503 with SESSION_LIMIT and
+    are told when to come again. A core opens or resumes some TODO a second beside its other work."""
     ttl_ms: Annotated[int, Field(ge=3_000)] = 90_000
     """How long a session's record outlives its instance; it is renewed each third of this."""
     resume_ms: MillisecondsOrOff = 60_000

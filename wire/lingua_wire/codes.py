@@ -117,7 +117,7 @@ CODES: dict[ErrorCode, CodeInfo] = {
     ErrorCode.INTERNAL_ERROR: CodeInfo(500, "Something went wrong here", retryable=True),
     ErrorCode.INVALID_SESSION: CodeInfo(404, "There is no such session"),
     ErrorCode.SESSION_CLOSED: CodeInfo(409, "The session is closed"),
-    ErrorCode.SESSION_LIMIT: CodeInfo(503, "This instance holds as many sessions as it may", retryable=True),
+    ErrorCode.SESSION_LIMIT: CodeInfo(503, "This instance takes no more sessions at this moment", retryable=True),
     ErrorCode.SESSION_REPLACED: CodeInfo(409, "The session went on over a newer connection"),
     ErrorCode.IDLE_TIMEOUT: CodeInfo(408, "Nothing was heard from the peer for too long", retryable=True),
     ErrorCode.NODE_UNAVAILABLE: CodeInfo(503, "The node is gone", retryable=True),

@@ -12,14 +12,18 @@ class WireError(Exception):
     """Something a peer sent can't be accepted.
 
     ``close`` is the close code to use when the connection can't go on; None: answer with an ``error`` and go on.
+    ``retry_after_s`` is when the same may be tried again, where that is known.
     The message names fields and limits, never values a person may have spoken.
     """
 
-    def __init__(self, code: ErrorCode, message: str, *, close: CloseCode | None = None) -> None:
+    def __init__(
+        self, code: ErrorCode, message: str, *, close: CloseCode | None = None, retry_after_s: int | None = None
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.close = close
+        self.retry_after_s = retry_after_s
 
     @property
     def fatal(self) -> bool:

@@ -50,10 +50,21 @@ _REFUSALS = {
 
 
 class ProblemError(Exception):
-    """An answer that is an error. ``errors`` names the fields that were wrong; never what was in them."""
+    """An answer that is an error. ``errors`` names the fields that were wrong; never what was in them.
 
-    def __init__(self, code: ErrorCode, detail: str = "", *, errors: Sequence[Mapping[str, str]] = ()) -> None:
+    ``retry_after_s``: when to try again, where something better is known than :data:`RETRY_AFTER_S`.
+    """
+
+    def __init__(
+        self,
+        code: ErrorCode,
+        detail: str = "",
+        *,
+        errors: Sequence[Mapping[str, str]] = (),
+        retry_after_s: int | None = None,
+    ) -> None:
         super().__init__(detail or CODES[code].title)
+        self.retry_after_s = retry_after_s
         self.code = code
         self.detail = detail
         self.errors = errors
@@ -80,7 +91,8 @@ def response(problem: ProblemError, headers: Mapping[str, str] | None = None) ->
     info = CODES[problem.code]
     told = dict(headers or {})
     if info.retryable and info.http_status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
-        told["Retry-After"] = str(RETRY_AFTER_S.get(problem.code, _DEFAULT_RETRY_AFTER_S))
+        wait_s = problem.retry_after_s or RETRY_AFTER_S.get(problem.code, _DEFAULT_RETRY_AFTER_S)
+        told["Retry-After"] = str(wait_s)
     if problem.code is ErrorCode.UNAUTHENTICATED:
         told["WWW-Authenticate"] = 'Bearer realm="lingua"'
     body = orjson.dumps(document(problem))
@@ -124,7 +136,9 @@ def from_exception(error: Exception) -> ProblemError:
     """Find the problem for anything a handler raised; what nobody foresaw is logged and told as INTERNAL_ERROR."""
     if isinstance(error, ProblemError):
         return error
-    if isinstance(error, WireError | AuthError):
+    if isinstance(error, WireError):
+        return ProblemError(error.code, error.message, retry_after_s=error.retry_after_s)
+    if isinstance(error, AuthError):
         return ProblemError(error.code, error.message)
     if isinstance(error, ValidationError):
         return from_validation(error)

@@ -56,11 +56,7 @@ async def serve_node(request: web.Request) -> web.WebSocketResponse:
         raise WireError(ErrorCode.SESSION_LIMIT, "this instance holds as many nodes as it may")
     settings = scheduler.settings.http
     socket = LingeringSocket(
-        compress=False,
-        heartbeat=settings.ping_ms / 1000,
-        max_msg_size=settings.node_message_bytes + 1024,
-        decode_text=False,
-        timeout=2.0,
+        message_bytes=settings.node_message_bytes + 1024, message_ms=settings.message_ms, ping_ms=settings.ping_ms
     )
     await socket.prepare(request)
     connection = NodeConnection(scheduler, socket, request, identity)
@@ -78,7 +74,7 @@ class NodeConnection:
         self._scheduler = scheduler
         self._socket = socket
         self._identity = identity
-        self._pump = Pump(socket, request.transport, self._take)
+        self._pump = Pump(socket, request.transport, self._take, scheduler.settings.http.send_ms)
         self._link: NodeLink | None = None
         self._member: Member | None = None
         self._beating: asyncio.Task[None] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -58,14 +59,14 @@ async def serve_session(request: web.Request) -> web.WebSocketResponse:
     if scheduler.sessions.full:
         raise WireError(ErrorCode.SESSION_LIMIT, "this instance holds as many sessions as it may")
     identity = await scheduler.auth.client(request.headers)
+    if (wait_s := scheduler.admission.ask(time.monotonic())) is not None:
+        raise WireError(ErrorCode.SESSION_LIMIT, "very many connect at this moment", retry_after_s=wait_s)
     settings = scheduler.settings.http
     socket = LingeringSocket(
-        compress=False,
-        heartbeat=settings.ping_ms / 1000,
-        max_msg_size=max(settings.json_audio_bytes, settings.frame_bytes) + 1024,
-        decode_text=False,
+        message_bytes=max(settings.json_audio_bytes, settings.frame_bytes) + 1024,
+        message_ms=settings.message_ms,
+        ping_ms=settings.ping_ms,
         protocols=(identity.subprotocol,) if identity.subprotocol else (),
-        timeout=2.0,
     )
     await socket.prepare(request)
     scheduler.sessions.opening += 1
@@ -84,7 +85,7 @@ class ClientConnection:
         self._socket = socket
         self._identity = identity
         self._asker = scheduler.pairing.asker(request, identity)
-        self._pump = Pump(socket, request.transport, self._take)
+        self._pump = Pump(socket, request.transport, self._take, scheduler.settings.http.send_ms, self.overflow)
         flow = scheduler.settings.flow
         self._bytes = BytePace(flow.rate_bytes, flow.burst_bytes, now_ms())
         self._session: Session | None = None
@@ -202,7 +203,9 @@ class ClientConnection:
         self._pump.wake()
 
     def overflow(self) -> None:
-        """End a client that does not read: what waits for it is at its bound."""
+        """End a client that does not read, or too slowly: what waits for it is at a bound."""
+        if self._closing is not None:
+            return
         self._scheduler.metrics.errors.of("client", ErrorCode.SLOW_CONSUMER).inc()
         self.close(CloseCode.TRY_LATER)
 
@@ -259,6 +262,7 @@ class ClientConnection:
     async def _leave(self, code: CloseCode) -> None:
         self._opened()
         session = self._session
+        code = self._code if self._closing is not None else code
         if session is not None and session.line is self:
             if self._may_come_back(session, code):
                 session.lose()
@@ -269,7 +273,12 @@ class ClientConnection:
             await asyncio.wait([self._closing])
         elif not self._socket.closed:
             await self._pump.close(code)
-        self._scheduler.metrics.sessions_closed.of(str(self._socket.close_code or int(code))).inc()
+        self._scheduler.metrics.sessions_closed.of(str(self._ended_with(code))).inc()
+
+    def _ended_with(self, code: CloseCode) -> int:
+        """Tell the close code: that of this side where it ended the connection, though the peer may not have read it."""
+        own = self._closing is not None or code is not CloseCode.NORMAL
+        return int(code) if own else self._socket.close_code or int(code)
 
     def _may_come_back(self, session: Session, code: CloseCode) -> bool:
         """Tell whether the session waits for its client: nobody wanted its end, and nothing is wrong with it."""
