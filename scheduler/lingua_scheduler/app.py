@@ -142,16 +142,14 @@ class Service:
 
     async def _serve(self, app: web.Application, port: int) -> int:
         http = self.settings.http
-        doorkeeper = Doorkeeper(
-            http.handshake_ms / 1000, http.connections_per_address, http.forwarded_hops, http.crowd
-        )
+        doorkeeper = Doorkeeper(http.handshake_ms / 1000, http.connections_per_address, http.forwarded_hops, http.crowd)
         app.middlewares.append(doorkeeper.admit)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
         await runner.setup()
         self._runners.append(runner)
-        if runner.server is not None:
+        if runner.server is not None:  # it is, after its set-up
             self._watches.append(asyncio.create_task(doorkeeper.watch(runner.server)))
-        await Entrance(runner, self.settings.host, port, doorkeeper).start()
+            await Entrance(runner, runner.server, (self.settings.host, port), doorkeeper).start()
         return int(runner.addresses[0][1])
 
     def _peer_url(self) -> str:

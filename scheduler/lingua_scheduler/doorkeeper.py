@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final, cast
 
@@ -29,9 +28,8 @@ if TYPE_CHECKING:
 
 #: How long a connection that has served a request may wait for its next one.
 KEPT_S: Final = 75.0
-#: What is left of any patience while more connections wait than :attr:`Doorkeeper.crowd`; whoever has something to
-#: say has said it by then.
-CROWDED_S: Final = 1.0
+#: What is left of any patience while very many wait: a slow network needs that long for a handshake.
+CROWDED_S: Final = 3.0
 #: What the system may hold of what was written and not yet sent.
 UNSENT_BYTES: Final = 64 * 1024
 _MOST_PAUSE_S: Final = 0.5
@@ -45,7 +43,7 @@ class Doorkeeper:
     ``turned_away`` counts the connections that were closed.
     """
 
-    def __init__(self, patience_s: float, per_address: int, hops: int = 0, crowd: int = 256) -> None:
+    def __init__(self, patience_s: float, per_address: int, hops: int = 0, crowd: int = 1_000) -> None:
         self._hops = hops
         self._patience_s = patience_s
         self._per_address = per_address
@@ -57,9 +55,10 @@ class Doorkeeper:
         self._waiting_s: dict[RequestHandler, float] = {}
         self._turned: set[RequestHandler] = set()
         self._open: Counter[str] = Counter()
+        self._clock_s = 0.0
         self.turned_away = 0
 
-    def enter(self, connection: RequestHandler, transport: asyncio.Transport, now_s: float) -> None:
+    def enter(self, connection: RequestHandler, transport: asyncio.Transport) -> None:
         """Note a new connection; of an address that lets too many wait, the oldest goes.
 
         Behind proxies the address is not known before the request is.
@@ -70,7 +69,7 @@ class Doorkeeper:
             others = [other for other in self._waiting_s if _peer(self._transports.get(other)) == address]
             for other in others[: max(0, len(others) + 1 - self._per_address)]:
                 self._turn_away(other)
-        self._waiting_s[connection] = now_s
+        self._waiting_s[connection] = self._clock_s
 
     @web.middleware
     async def admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -92,10 +91,15 @@ class Doorkeeper:
             self._count(address, -1)
 
     async def watch(self, server: web.Server) -> None:
-        """Look at the connections again and again, for ever."""
+        """Look at the connections again and again, for ever.
+
+        While this process itself is late, nobody's patience runs: what they said may lie there unread.
+        """
+        pause_s = min(_MOST_PAUSE_S, self._patience_s / 4)
         while True:
-            await asyncio.sleep(min(_MOST_PAUSE_S, self._patience_s / 4))
-            self.look(server.connections, time.monotonic())
+            await asyncio.sleep(pause_s)
+            self._clock_s += pause_s
+            self.look(server.connections, self._clock_s)
 
     def look(self, connections: Iterable[RequestHandler], now_s: float) -> None:
         """Close the connections that have waited too long for a request."""
@@ -137,9 +141,10 @@ class Doorkeeper:
 class Entrance(web.BaseSite):
     """A port on which a doorkeeper sees every connection before it says a word."""
 
-    def __init__(self, runner: web.AppRunner, host: str, port: int, keeper: Doorkeeper) -> None:
+    def __init__(self, runner: web.AppRunner, server: web.Server, address: tuple[str, int], keeper: Doorkeeper) -> None:
         super().__init__(runner, backlog=_BACKLOG)
-        self._address = (host, port)
+        self._made = server
+        self._address = address
         self._keeper = keeper
 
     @property
@@ -154,8 +159,7 @@ class Entrance(web.BaseSite):
         self._server = await loop.create_server(self._newcomer, *self._address, backlog=self._backlog)
 
     def _newcomer(self) -> asyncio.Protocol:
-        assert self._runner.server is not None
-        return _Newcomer(self._runner.server(), self._keeper)
+        return _Newcomer(self._made(), self._keeper)
 
 
 class _Newcomer(asyncio.Protocol):
@@ -168,7 +172,7 @@ class _Newcomer(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Register it, and hand it on."""
         _keep_little_unsent(transport)
-        self._keeper.enter(self._connection, cast("asyncio.Transport", transport), time.monotonic())
+        self._keeper.enter(self._connection, cast("asyncio.Transport", transport))
         transport.set_protocol(self._connection)
         self._connection.connection_made(transport)
 

@@ -78,8 +78,8 @@ class LingeringSocket(web.WebSocketResponse):
 
     def _post_start(self, request: BaseRequest, protocol: str | None, writer: WebSocketWriter) -> None:
         super()._post_start(request, protocol, writer)
-        assert self._parser is not None
-        request.protocol._payload_parser = _Gauge(self._parser, self._arrived)  # type: ignore[assignment]
+        if self._parser is not None:  # it is, from here on
+            request.protocol._payload_parser = _Gauge(self._parser, self._arrived)
 
     def _on_data_received(self) -> None:
         if not self.closed:
@@ -87,7 +87,8 @@ class LingeringSocket(web.WebSocketResponse):
 
     def _arrived(self, size_bytes: int) -> None:
         """Count what came, and read no more of it where it is too much."""
-        assert self._reader is not None
+        if self._reader is None:
+            return
         if self._reader.exception() is not None:
             self._unread_bytes += size_bytes
             if self._unread_bytes > LINGER_BYTES:

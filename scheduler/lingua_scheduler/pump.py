@@ -66,7 +66,7 @@ class Pump:
         """Send what waits, then close; a peer that does not read is cut off after a while. Safe to repeat."""
         self._closing = True
         try:
-            async with asyncio.timeout(CLOSE_S):
+            async with asyncio.timeout(min(CLOSE_S, self._send_ms / 1000)):
                 if self._task is not None:
                     await asyncio.wait([self._task])
                 await self._send(())

@@ -43,8 +43,8 @@ class HttpSettings(_Group):
     """Port of a second listener for peers, metrics and health; 0: the public one serves them too."""
     handshake_ms: Milliseconds = 10_000
     """How long a new connection may take to say its first message."""
-    crowd: Count = 256
-    """Connections without a request that may wait so long; while there are more, each has one second."""
+    crowd: Count = 1_000
+    """Connections without a request that may wait so long; while there are more, each has three seconds."""
     ping_ms: Annotated[int, Field(ge=1_000, le=600_000)] = 20_000
     """A silent socket is pinged after this; it is dead when nothing comes for half of it."""
     message_ms: Milliseconds = 30_000
@@ -109,7 +109,7 @@ class SessionSettings(_Group):
     """Sessions of this instance; more get 503 with SESSION_LIMIT."""
     openings_per_s: Count = 250
     """Clients let in within a second, and as many more at once after a quiet one; others get 503 with SESSION_LIMIT and
-    are told when to come again. A core opens or resumes some TODO a second beside its other work."""
+    are told when to come again."""
     ttl_ms: Annotated[int, Field(ge=3_000)] = 90_000
     """How long a session's record outlives its instance; it is renewed each third of this."""
     resume_ms: MillisecondsOrOff = 60_000

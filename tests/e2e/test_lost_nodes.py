@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -195,7 +195,7 @@ async def test_a_result_that_comes_twice_is_told_once(two: Cluster, pair: tuple[
 
 @pytest.mark.parametrize("lie", ["node_id", "attempt_id", "session_id"])
 async def test_a_node_that_lies_about_its_ids_is_not_believed(two: Cluster, pair: tuple[str, str], lie: str) -> None:
-    lies = {"node_id": "somebody", "attempt_id": 7, "session_id": "else"}
+    lies: dict[str, Any] = {"node_id": "somebody", "attempt_id": 7, "session_id": "else"}
 
     async def liar(node: Node, job: Job) -> None:
         await node.ack(job)

@@ -72,7 +72,7 @@ class NodeProgram:
         await node.ack(job)
         await asyncio.sleep(self._options.delay_ms / 1000)
         for _ in range(self._options.repeat if job.open or self._options.late else 0):
-            await node.result(job, text_translated=proof_of_audio(job.audio))
+            await node.result(job, self._options.speech_ms, text_translated=proof_of_audio(job.audio))
             self.note("result", job_id=job.job_id, attempt=job.assign["attempt_id"])
 
     def note(self, event: str, **more: Any) -> None:
@@ -116,6 +116,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--capacity", type=int, default=4)
     parser.add_argument("--delay-ms", type=int, default=100)
     parser.add_argument("--repeat", type=int, default=1, help="say each result so often")
+    parser.add_argument("--speech-ms", type=int, default=20, help="how long what it says is")
     parser.add_argument("--fail", default="", help="answer each job with this error")
     parser.add_argument("--late", action="store_true", help="answer jobs that were cancelled too")
     parser.add_argument("--base", action="store_true")

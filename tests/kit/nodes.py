@@ -284,9 +284,9 @@ class Node:
         said = {"type": "asr_partial", **word, "utterance_index": job.index, "text": text, "is_final": False}
         await self.say(said | changes)
 
-    async def result(self, job: Job, **changes: Any) -> None:
+    async def result(self, job: Job, speech_ms: int = 20, **changes: Any) -> None:
         """Answer a job with its proof, and speech that belongs to it; the slot is free from here on."""
-        speech = speech_of(job.text)
+        speech = speech_of(job.text, speech_ms)
         said = {
             "type": "job_result",
             **self._word(job),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from contextlib import asynccontextmanager
@@ -12,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from kit.eventually import eventually
-from lingua_scheduler.doorkeeper import KEPT_S, Doorkeeper
+from lingua_scheduler.doorkeeper import CROWDED_S, KEPT_S, Doorkeeper, Entrance
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -37,8 +38,8 @@ async def door(keeper: Doorkeeper) -> AsyncIterator[tuple[web.Server, int]]:
     app.router.add_get("/plain", _answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
     assert runner.server is not None
+    await Entrance(runner, runner.server, ("127.0.0.1", 0), keeper).start()
     try:
         yield runner.server, runner.addresses[0][1]
     finally:
@@ -58,10 +59,9 @@ async def test_half_a_request_is_let_go_when_its_time_is_over() -> None:
         with socket.create_connection(("127.0.0.1", port)) as half:
             half.sendall(b"GET /plain HTTP/1.1\r\nHost: here\r\n")
             await eventually(lambda: len(server.connections) == 1)
-            keeper.look(server.connections, 100.0)
-            keeper.look(server.connections, 109.9)
+            keeper.look(server.connections, 9.9)
             assert len(server.connections) == 1
-            keeper.look(server.connections, 110.0)
+            keeper.look(server.connections, 10.0)
             await eventually(lambda: len(server.connections) == 0)
 
 
@@ -111,3 +111,54 @@ async def test_an_address_gets_only_so_many_sockets_and_one_again_when_one_close
         await eventually(let_in_again)
         for one in held:
             await one.close()
+
+
+def half_a_request(port: int, source: str = "127.0.0.1") -> socket.socket:
+    half = socket.create_connection(("127.0.0.1", port), source_address=(source, 0))
+    half.sendall(b"GET /plain HTTP/1.1\r\nHost: here\r\n")
+    return half
+
+
+async def test_patience_is_short_while_very_many_wait() -> None:
+    keeper = Doorkeeper(10, 0, crowd=3)
+    async with door(keeper) as (server, port):
+        with contextlib.ExitStack() as stack:
+            for _ in range(3):
+                stack.enter_context(half_a_request(port))
+            await eventually(lambda: len(server.connections) == 3)
+            keeper.look(server.connections, CROWDED_S)
+            assert keeper.turned_away == 0
+            stack.enter_context(half_a_request(port))
+            await eventually(lambda: len(server.connections) == 4)
+            keeper.look(server.connections, CROWDED_S / 2)
+            assert keeper.turned_away == 0
+            keeper.look(server.connections, CROWDED_S)
+            assert keeper.turned_away == 4
+            await eventually(lambda: len(server.connections) == 0)
+
+
+async def test_of_an_address_that_lets_too_many_wait_the_oldest_goes() -> None:
+    keeper = Doorkeeper(10, 2)
+    async with door(keeper) as (server, port), aiohttp.ClientSession() as http:
+        with contextlib.ExitStack() as stack:
+            stranger = stack.enter_context(half_a_request(port, "127.0.0.2"))
+            await eventually(lambda: len(server.connections) == 1)
+            held = [stack.enter_context(half_a_request(port)) for _ in range(2)]
+            await eventually(lambda: len(server.connections) == 3)
+            assert keeper.turned_away == 0
+            async with http.get(f"http://127.0.0.1:{port}/plain") as answer:
+                assert answer.status == 200
+            await eventually(lambda: keeper.turned_away == 1)
+            assert await asyncio.to_thread(is_ended, held[0])
+            assert not await asyncio.to_thread(is_ended, held[1])
+            assert not await asyncio.to_thread(is_ended, stranger)
+
+
+def is_ended(half: socket.socket) -> bool:
+    half.settimeout(0.2)
+    try:
+        return not half.recv(1)
+    except ConnectionError:
+        return True
+    except TimeoutError:
+        return False

@@ -136,10 +136,8 @@ def from_exception(error: Exception) -> ProblemError:
     """Find the problem for anything a handler raised; what nobody foresaw is logged and told as INTERNAL_ERROR."""
     if isinstance(error, ProblemError):
         return error
-    if isinstance(error, WireError):
-        return ProblemError(error.code, error.message, retry_after_s=error.retry_after_s)
-    if isinstance(error, AuthError):
-        return ProblemError(error.code, error.message)
+    if isinstance(error, WireError | AuthError):
+        return ProblemError(error.code, error.message, retry_after_s=getattr(error, "retry_after_s", None))
     if isinstance(error, ValidationError):
         return from_validation(error)
     if isinstance(error, StateError):

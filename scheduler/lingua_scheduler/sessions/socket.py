@@ -276,7 +276,7 @@ class ClientConnection:
         self._scheduler.metrics.sessions_closed.of(str(self._ended_with(code))).inc()
 
     def _ended_with(self, code: CloseCode) -> int:
-        """Tell the close code: that of this side where it ended the connection, though the peer may not have read it."""
+        """Tell the close code: this side's where it ended the connection, though the peer may not have read it."""
         own = self._closing is not None or code is not CloseCode.NORMAL
         return int(code) if own else self._socket.close_code or int(code)
 
