@@ -126,8 +126,10 @@ async def test_five_thousand_clients_that_lose_their_connection_at_once_are_all_
         urls = [scheduler.url for scheduler in system.schedulers]
         async with AsyncExitStack() as stack:
             light = [
-                await stack.enter_async_context(program("light_sessions.py", str(LIGHT // GENERATORS), *urls))
-                for _ in range(GENERATORS)
+                await stack.enter_async_context(
+                    program("light_sessions.py", str(seed + number), str(LIGHT // GENERATORS), *urls)
+                )
+                for number in range(GENERATORS)
             ]
             opened = await ask_all(light, "open")
             assert opened["missing"] == 0, opened
@@ -144,7 +146,7 @@ async def test_five_thousand_clients_that_lose_their_connection_at_once_are_all_
         assert back["lost"] >= LIGHT, "all of them lost it"
         assert back["last_s"] <= BACK_S, back
         # A token is good for one use: whose connection breaks again just then may have to begin anew.
-        assert back["begun"] <= LIGHT // 100, back
+        assert back["begun"] <= LIGHT // 20, back
         assert back["refused:503"] > 0, "there were more at once than are let in"
         assert back["told when to come again"] == back["refused:503"]
         assert busy < STORE_CPU

@@ -13,7 +13,7 @@ import orjson
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 _HANDSHAKE = (
-    "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "GET {path} HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{more}\r\n"
 )
 _BLOCK = 65_536
@@ -58,14 +58,14 @@ class BareSocket:
         """Connect and upgrade; ``more`` are header lines. :raises OSError: it broke. :raises RefusedUpgrade: no."""
         made = await cls.dial(url)
         try:
-            await made._upgrade(_HANDSHAKE.format(path=path, host=urlsplit(url).netloc, more=more))
+            await made._upgrade(handshake(path, more))
         except BaseException:
             made.cut()
             raise
         return made
 
-    async def _upgrade(self, handshake: str) -> None:
-        await self.send_raw(handshake.encode())
+    async def _upgrade(self, asking: bytes) -> None:
+        await self.send_raw(asking)
         while (end := self._heard.find(b"\r\n\r\n")) < 0:
             await self._more()
         self.answer = self._heard[:end].decode("latin-1")
@@ -109,7 +109,9 @@ class BareSocket:
         return self.close_code
 
     def cut(self) -> None:
-        """End the connection by a reset, without a word."""
+        """End the connection by a reset, without a word. Safe to repeat."""
+        if self.held.fileno() < 0:
+            return
         with_reset = struct.pack("ii", 1, 0)
         self.held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, with_reset)
         self.held.close()
@@ -140,6 +142,11 @@ class BareSocket:
         found = heard[0] & 0x0F, bytes(heard[at : at + size])
         del heard[: at + size]
         return found
+
+
+def handshake(path: str, more: str = "") -> bytes:
+    """Write what asks for an upgrade; ``more`` are header lines."""
+    return _HANDSHAKE.format(path=path, more=more).encode()
 
 
 def frame(data: bytes, kind: int = TEXT, *, fin: bool = True, reserved: int = 0) -> bytes:

@@ -1,4 +1,4 @@
-"""light_sessions.py COUNT URL...: COUNT sessions that say nothing, in one process, over bare sockets.
+"""light_sessions.py SEED COUNT URL...: COUNT sessions that say nothing, in one process, over bare sockets.
 
 They do what the client library does with a connection and nothing else: open a session with ``resume``, answer pings,
 beat, and, when the connection is lost, come back with the library's own full jitter, after what a refusal asks for,
@@ -29,7 +29,8 @@ from lingua_client.pacing import full_jitter_ms
 
 _BACK_S = 90.0
 _BEAT_S = 20.0
-_ANSWER_S = 15.0
+#: As patient as the library, with the handshake and with each answer.
+_HANDSHAKE_S, _ANSWER_S = 10.0, 15.0
 _INIT: dict[str, Any] = {
     "type": "session_init", "client_version": "1", "platform": "python", "src_lang": "en", "tgt_lang": "es",
     "extensions": ["binary_audio", "audio_ack", "resume", "finalize_reports"], "audio_format": "pcm16",
@@ -67,6 +68,8 @@ class Light:
                 self._told["lost"] += 1
             finally:
                 self.ready.clear()
+                if self._socket is not None:
+                    self._socket.cut()
             if not self._closing:
                 await asyncio.sleep(asked_s + full_jitter_ms(max(1, attempt), random.random()) / 1000)
 
@@ -84,13 +87,13 @@ class Light:
                 await self._socket.say({"type": "session_close", "session_id": self._session_id})
 
     async def _connect(self) -> None:
-        async with asyncio.timeout(_ANSWER_S):
+        async with asyncio.timeout(_HANDSHAKE_S):
             self._socket = await BareSocket.open(random.choice(self._urls))
-            said = _INIT | ({"session_id": self._session_id, "resume_token": self._token} if self._token else {})
-            await self._socket.say(said | {"last_seq": 0})
-            ack = await self._event("session_init_ack")
-            if self._token:
-                await self._event("session_resumed")
+        said = _INIT | ({"session_id": self._session_id, "resume_token": self._token} if self._token else {})
+        await self._socket.say(said | {"last_seq": 0})
+        ack = await self._event("session_init_ack")
+        if self._token:
+            await self._event("session_resumed")
         self._told["resumed" if self._token else "begun"] += 1
         self._session_id, self._token = ack["session_id"], ack["resume_token"]
         self.back_s = time.monotonic()
@@ -98,14 +101,15 @@ class Light:
 
     async def _event(self, kind: str) -> dict[str, Any]:
         assert self._socket is not None
-        while True:
-            what, data = await self._socket.receive()
-            if what == CLOSE:
-                self._refused(self._socket.close_code)
-                raise EOFError
-            event: dict[str, Any] = orjson.loads(data) if what == TEXT else {}
-            if event.get("type") == kind:
-                return event
+        async with asyncio.timeout(_ANSWER_S):
+            while True:
+                what, data = await self._socket.receive()
+                if what == CLOSE:
+                    self._refused(self._socket.close_code)
+                    raise EOFError
+                event: dict[str, Any] = orjson.loads(data) if what == TEXT else {}
+                if event.get("type") == kind:
+                    return event
 
     def _refused(self, close_code: int | None) -> None:
         self._told[f"closed:{close_code}"] += 1
@@ -122,7 +126,6 @@ class Light:
                     raise EOFError
         finally:
             beating.cancel()
-            self._socket.cut()
 
     async def _beat(self, over: BareSocket) -> None:
         with contextlib.suppress(OSError):
@@ -167,4 +170,5 @@ def _answer(told: dict[str, Any]) -> None:
 if __name__ == "__main__":
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    asyncio.run(main(int(sys.argv[1]), sys.argv[2:]))
+    random.seed(int(sys.argv[1]))
+    asyncio.run(main(int(sys.argv[2]), sys.argv[3:]))

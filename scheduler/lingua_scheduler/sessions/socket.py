@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -47,7 +48,7 @@ _LAST_WORDS = {
 }
 
 
-async def serve_session(request: web.Request) -> web.WebSocketResponse:
+async def serve_session(request: web.Request) -> web.StreamResponse:
     """Serve one client.
 
     :raises AuthError: its credential is refused, before the upgrade. :raises WireError: there is no room, or this
@@ -68,7 +69,8 @@ async def serve_session(request: web.Request) -> web.WebSocketResponse:
         ping_ms=settings.ping_ms,
         protocols=(identity.subprotocol,) if identity.subprotocol else (),
     )
-    await socket.prepare(request)
+    if not await socket.upgrade(request):
+        return web.Response(status=HTTPStatus.REQUEST_TIMEOUT)
     scheduler.sessions.opening += 1
     await ClientConnection(scheduler, socket, request, identity).run()
     await socket.linger()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import orjson
 import pytest
 
-from kit.bare_socket import CLOSE, PING, PONG, TEXT, BareSocket, frame
+from kit.bare_socket import CLOSE, PING, PONG, TEXT, BareSocket, frame, handshake
 from kit.clients import Client
 from kit.eventually import eventually
 from kit.nodes import Node
@@ -219,3 +220,21 @@ async def test_a_client_that_never_reads_leaves_no_connection_behind(tmp_path: P
             lambda: len(process.net_connections("tcp")) == before, within_s=30, what="the connection is gone"
         )
         made.cut()
+
+
+async def test_who_is_gone_before_the_handshake_is_answered_is_no_fault(tmp_path: Path) -> None:
+    """The log must hold no error, which the cluster looks at when it ends."""
+    with cluster(tmp_path, 1) as running:
+        scheduler = running.schedulers[0]
+        scheduler.process.send_signal(signal.SIGSTOP)
+        try:
+            for path in ("/ws/session", "/ws/node") * 10:
+                gone = await BareSocket.dial(scheduler.url)
+                await gone.send_raw(handshake(path))
+                gone.held.close()
+        finally:
+            scheduler.process.send_signal(signal.SIGCONT)
+        async with Node(scheduler.url, (EN,), (ES,)), Client(scheduler.url) as client:
+            await client.open(EN, ES)
+            audio = utterance()
+            await client.proven(await client.say(audio), audio)
