@@ -23,6 +23,7 @@ from lingua_wire import frames, limits
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from kit.nodes import Job
     from kit.schedulers import SchedulerProcess
 
 EN, ES = "en", "es"
@@ -220,6 +221,32 @@ async def test_a_client_that_never_reads_leaves_no_connection_behind(tmp_path: P
             lambda: len(process.net_connections("tcp")) == before, within_s=30, what="the connection is gone"
         )
         made.cut()
+
+
+async def test_a_client_that_does_not_read_its_speech_in_time_is_let_go_and_can_resume(tmp_path: Path) -> None:
+    async def loud(node: Node, job: Job) -> None:
+        await node.ack(job)
+        await node.result(job, 8_000)
+
+    with cluster(tmp_path, 1, http_send_ms=500) as running:
+        scheduler = running.schedulers[0]
+        extensions = ("binary_audio", "audio_ack", "finalize_reports", "resume")
+        async with Node(scheduler.url, (EN,), (ES,), loud), Client(scheduler.url, extensions=extensions) as first:
+            await first.open(EN, ES)
+            first.stop_reading()
+            said = [utterance() for _ in range(4)]
+            for audio in said:
+                await first.stream(audio)
+            counted = await eventually(
+                lambda: scheduler.metric("lingua_sessions_closed_total", code="1013"), within_s=20, what="it is let go"
+            )
+            assert counted == 1
+            assert scheduler.metric("lingua_errors_total", side="client", code="SLOW_CONSUMER") == 1
+            async with Client(scheduler.url, extensions=extensions) as again:
+                await again.resume(first, EN, ES)
+                for index in range(len(said)):
+                    assert (await again.outcome(index))["type"] == "translation_result"
+                assert await again.close() == 1000
 
 
 async def test_who_is_gone_before_the_handshake_is_answered_is_no_fault(tmp_path: Path) -> None:
