@@ -58,7 +58,7 @@ def test_every_field_says_its_unit_or_what_it_is() -> None:
     units = ("_ms", "_bytes", "_percent", "ms", "bytes")
     plain = {"rate", "base_rate", "limit", "jobs", "kept", "attempts", "capacity", "port", "internal_port"}
     plain |= {"connections_per_address", "outbox_events", "queue_messages", "forwarded_hops", "pairing_tries"}
-    plain |= {"classes", "new_classes", "changes"}
+    plain |= {"classes", "new_classes", "changes", "crowd", "openings_per_s"}
     plain |= {"moves_per_s", "close_batch", "per_minute", "above_mean", "at_least", "replicas"}
     numbers = [
         name
