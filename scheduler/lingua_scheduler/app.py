@@ -148,7 +148,7 @@ class Service:
         await runner.setup()
         self._runners.append(runner)
         if runner.server is not None:  # it is, after its set-up
-            self._watches.append(asyncio.create_task(doorkeeper.watch(runner.server)))
+            self._watches.append(asyncio.create_task(doorkeeper.watch(runner.server, self.scheduler.admission.look)))
             await Entrance(runner, runner.server, (self.settings.host, port), doorkeeper).start()
         return int(runner.addresses[0][1])
 

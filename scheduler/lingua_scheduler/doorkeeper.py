@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final, cast
 
@@ -20,7 +21,7 @@ from lingua_wire.codes import ErrorCode
 from lingua_wire.errors import WireError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from aiohttp.web_protocol import RequestHandler
 
@@ -90,14 +91,16 @@ class Doorkeeper:
             self._busy.discard(connection)
             self._count(address, -1)
 
-    async def watch(self, server: web.Server) -> None:
-        """Look at the connections again and again, for ever.
+    async def watch(self, server: web.Server, late: Callable[[float], None]) -> None:
+        """Look at the connections again and again, for ever; tell by how many seconds this process is ``late``.
 
-        While this process itself is late, nobody's patience runs: what they said may lie there unread.
+        While it is, nobody's patience runs: what they said may lie there unread.
         """
         pause_s = min(_MOST_PAUSE_S, self._patience_s / 4)
         while True:
+            due_s = time.monotonic() + pause_s
             await asyncio.sleep(pause_s)
+            late(time.monotonic() - due_s)
             self._clock_s += pause_s
             self.look(server.connections, self._clock_s)
 

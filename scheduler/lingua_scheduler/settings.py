@@ -110,7 +110,7 @@ class SessionSettings(_Group):
     openings_per_s: Count = 250
     """Clients let in within a second, and as many more at once after a quiet one; others get 503 with SESSION_LIMIT and
     are told when to come again. To open a session was measured to cost 0.7 ms of a core, to resume one that another
-    instance held 1.6 ms: a storm takes 40 % of it."""
+    instance held 1.6 ms: a storm takes 40 % of it. Fewer, down to a fifth, while this process is late."""
     ttl_ms: Annotated[int, Field(ge=3_000)] = 90_000
     """How long a session's record outlives its instance; it is renewed each third of this."""
     resume_ms: MillisecondsOrOff = 60_000

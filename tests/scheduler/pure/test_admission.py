@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from lingua_scheduler.admission import LONGEST_S, Admission
+from lingua_scheduler.admission import LATE_S, LONGEST_S, Admission
 
 NOW_S = 50.0
 
@@ -44,3 +44,13 @@ def test_nobody_is_sent_away_for_long() -> None:
     waits = [wait for _ in range(500) if (wait := admission.ask(NOW_S)) is not None]
     assert max(waits) == LONGEST_S
     assert set(waits) == set(range(2, LONGEST_S + 1))
+
+
+def test_fewer_come_in_while_this_process_is_late_and_as_many_as_before_soon_after() -> None:
+    admission = Admission(100)
+    for _ in range(10):
+        admission.look(LATE_S * 2)
+    assert sum(admission.ask(NOW_S) is None for _ in range(1_000)) in (20, 21)
+    for _ in range(10):
+        admission.look(0.0)
+    assert sum(admission.ask(NOW_S + 60) is None for _ in range(1_000)) in (100, 101)
