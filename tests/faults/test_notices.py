@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(300)]
 
 EVERY_S = 0.2
-ANSWERS = 80
+ANSWERS = 150
 #: A word that was lost is said again when its connection is back, and a job that nobody took is taken elsewhere, within
 #: the hand-over time (3 s); another try of the same, and what else takes time on a busy machine.
 WITHIN_S = 3.0 + 3.0 + 5.0

@@ -33,6 +33,8 @@ _CHUNK_MS = 100
 #: How much faster than people speak.
 _TIMES = 10
 _AGAIN_S = 0.05
+#: A thousand that came again at once would be a flood of connections, which is another fault.
+_HALF_AGAIN_S = 5.0
 _SLOW_BYTES = 1_000
 _SAY_S = 0.25
 _BLOCK = 64 * 1024
@@ -219,6 +221,7 @@ async def half(url: str, source: str) -> None:
 
 
 async def _again_and_again(act: Callable[..., Any], *args: str) -> None:
+    again_s = _HALF_AGAIN_S if act is half else _AGAIN_S
     while True:
         try:
             await act(*args)
@@ -226,7 +229,7 @@ async def _again_and_again(act: Callable[..., Any], *args: str) -> None:
             told[f"refused:{refusal.status}"] += 1
         except (OSError, EOFError):
             told["broken"] += 1
-        await asyncio.sleep(_AGAIN_S)
+        await asyncio.sleep(again_s)
 
 
 async def main(kind: str, url: str, count: int, source: str = "") -> None:
