@@ -51,14 +51,6 @@ class LingeringSocket(web.WebSocketResponse):
         self._awaiting = False
         self._unread_bytes = 0
 
-    async def upgrade(self, request: web.Request) -> bool:
-        """Answer the handshake; False: whoever asked is gone already, and there is no socket."""
-        try:
-            await self.prepare(request)
-        except ConnectionError:
-            return False
-        return True
-
     async def receive(self, timeout: float | None = None) -> WSMessage:
         """Wait for the next message; control frames are answered here, and no faster than allowed."""
         while True:

@@ -168,6 +168,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except (ProblemError, WireError, AuthError, ValidationError, StateError, BadCursor) as error:
         problem, headers = from_exception(error), {}
     except Exception as error:
+        if is_upgrade(request) and isinstance(error, ConnectionError):
+            return web.Response(status=HTTPStatus.REQUEST_TIMEOUT)  # whoever asked is gone, and reads it no more
         if is_upgrade(request):
             raise
         problem, headers = from_exception(error), {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from aiohttp import WSMsgType, web
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-async def serve_node(request: web.Request) -> web.StreamResponse:
+async def serve_node(request: web.Request) -> web.WebSocketResponse:
     """Serve one node.
 
     :raises AuthError: its credential is refused, before the upgrade. :raises WireError: there is no room.
@@ -59,8 +58,7 @@ async def serve_node(request: web.Request) -> web.StreamResponse:
     socket = LingeringSocket(
         message_bytes=settings.node_message_bytes + 1024, message_ms=settings.message_ms, ping_ms=settings.ping_ms
     )
-    if not await socket.upgrade(request):
-        return web.Response(status=HTTPStatus.REQUEST_TIMEOUT)
+    await socket.prepare(request)
     connection = NodeConnection(scheduler, socket, request, identity)
     await connection.run()
     await socket.linger()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -48,7 +47,7 @@ _LAST_WORDS = {
 }
 
 
-async def serve_session(request: web.Request) -> web.StreamResponse:
+async def serve_session(request: web.Request) -> web.WebSocketResponse:
     """Serve one client.
 
     :raises AuthError: its credential is refused, before the upgrade. :raises WireError: there is no room, or this
@@ -69,8 +68,7 @@ async def serve_session(request: web.Request) -> web.StreamResponse:
         ping_ms=settings.ping_ms,
         protocols=(identity.subprotocol,) if identity.subprotocol else (),
     )
-    if not await socket.upgrade(request):
-        return web.Response(status=HTTPStatus.REQUEST_TIMEOUT)
+    await socket.prepare(request)
     scheduler.sessions.opening += 1
     await ClientConnection(scheduler, socket, request, identity).run()
     await socket.linger()
