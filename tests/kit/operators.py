@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from kit.eventually import eventually
 from kit.kube.api import Api, Body, path
+from kit.loops import SocketsLoop
 from lingua_operator import settings as operator_settings
 from lingua_operator.program import Operator
 from lingua_state import declarations, dispatch, jobs, sessions
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 #: A safety on a busy machine, not an expectation.
 SOON_S = 60.0
-_CLOSE_S = 0.3
 FAST = {
     "LINGUA_OPERATOR_HTTP_HOST": "127.0.0.1",
     "LINGUA_OPERATOR_HTTP_PORT": "0",
@@ -73,7 +73,7 @@ class Thread:
 
     def __init__(self, settings: OperatorSettings) -> None:
         self._settings = settings
-        self._loop = asyncio.new_event_loop()
+        self._loop = SocketsLoop()
         self._thread = threading.Thread(target=self._run, name="operator", daemon=True)
         self.operator: Operator | None = None
         self.error: BaseException | None = None
@@ -105,8 +105,7 @@ class Thread:
         try:
             await operator.run()
         finally:
-            # A TLS connection that was told to close does so some turns of the loop later.
-            await asyncio.sleep(_CLOSE_S)
+            await self._loop.until_closed()
 
     def _run(self) -> None:
         self.operator = Operator(self._settings)

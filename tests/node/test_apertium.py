@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from kit import processes
+from kit.eventually import PATIENCE_S
 from kit.processes import is_alive
 from lingua_node.engines import apertium
 from lingua_node.engines.apertium import ApertiumNmt, Pipeline
@@ -95,7 +96,7 @@ async def test_a_pipeline_that_died_is_started_again_unseen(nmt: ApertiumNmt) ->
 async def test_a_stuck_pipeline_times_out_and_the_next_text_has_a_new_one(nmt: ApertiumNmt) -> None:
     pipeline = Pipeline(apertium.commands_of(apertium.MODES / "spa-cat.mode"), timeout_s=2.0)
     text, _ = apertium.prepare("Buenos días.")
-    assert (await pipeline.translate(text)).strip() == "Bon dia."
+    assert (await pipeline.translate(text, PATIENCE_S)).strip() == "Bon dia."
     processes.pause(pipeline.pids[0])
     with pytest.raises(EngineError) as raised:
         await pipeline.translate(text)

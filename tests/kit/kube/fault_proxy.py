@@ -19,6 +19,7 @@ import aiohttp
 from aiohttp import web
 
 from kit.kube.authority import write_kubeconfig
+from kit.loops import SocketsLoop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,7 +69,7 @@ class Proxy:
     def __init__(self, bed: Bed, directory: Path) -> None:
         self.faults = Faults()
         self._bed = bed
-        self._loop = asyncio.new_event_loop()
+        self._loop = SocketsLoop()
         self._started = threading.Event()
         self._end = asyncio.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="fault proxy")
@@ -111,7 +112,7 @@ class Proxy:
             self._started.set()
             await self._end.wait()
             await runner.cleanup()
-        await asyncio.sleep(0.5)  # TLS connections say goodbye to each other in the loop's next rounds
+        await self._loop.until_closed()
 
     async def _pass(self, request: web.Request) -> web.StreamResponse:
         call = Call(request.method, request.path, request.query.get("watch") == "true")
