@@ -68,7 +68,7 @@ class Ways:
         """
         direct = asyncio.ensure_future(self._open_directly(listener, stream))
         through = asyncio.ensure_future(self._open_through_any(direct, listener, stream))
-        return await _first_of(direct, through)
+        return await first_of(direct, through)
 
     async def dial(self, listener: str, through_to: str = "") -> ClientWebSocketResponse:
         """Connect to an instance at the address that the store has for it.
@@ -156,22 +156,23 @@ async def _carry(
         await sink.send_frame(message.data, WSMsgType.BINARY)
 
 
-async def _first_of(*trying: asyncio.Future[Way]) -> Way:
-    """Take what opens first and give up the others.
+async def first_of(*trying: asyncio.Future[Way]) -> Way:
+    """Take what opens first and give up the others, also one that opened or failed at the same time.
 
     :raises Exception: what the last one ran into.
     """
-    left = set(trying)
+    left, others = set(trying), set(trying)
     trouble: BaseException = TimeoutError()
     try:
         while left:
             done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
             for one in done:
                 if one.exception() is None:
+                    others.discard(one)
                     return one.result()
                 trouble = one.exception() or trouble
     finally:
-        await _give_up(left)
+        await _give_up(others)
     raise trouble
 
 
