@@ -20,7 +20,7 @@ class Proxy:
     """
 
     def __init__(self, host: str, port: int) -> None:
-        self._target = (host, port)
+        self.target = (host, port)
         self.port = 0
         self.lose_replies = 0
         self.hold_replies = False
@@ -43,7 +43,7 @@ class Proxy:
         """Carry one connection until either side ends it."""
         self.connections += 1
         try:
-            there, back = await asyncio.open_connection(*self._target)
+            there, back = await asyncio.open_connection(*self.target)
         except OSError:
             writer.transport.abort()
             return

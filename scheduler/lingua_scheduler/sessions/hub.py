@@ -220,6 +220,9 @@ class SessionHub:
             if self._sessions.get(name) is session and generation == session.generation:
                 session.generation = await self.attach(name, session.terms, generation, session.token_digest)
                 session.unknown = False
+                if self._sessions.get(name) is not session:
+                    # It ended meanwhile, in the generation before: what was just written would stay until it lapses.
+                    await sessions.close(self._store, name, session.generation)
         except SessionReplaced:
             if generation == session.generation:
                 self._metrics.sessions_fenced.of("renewal").inc()
