@@ -127,8 +127,10 @@ async def test_a_node_that_is_deleted_while_people_talk_finishes_its_work_first(
         await more_heard(crowd, 1)
         busy = max(crowd.speakers, key=lambda speaker: len(speaker.results)).results[-1].node_id
         name = busy.removeprefix("lingua.")
+        uid = await _uid(kube, name)
         await kube.delete("tnode", name, "--wait=false")
-        took_s = await kube.until(f"{name} is gone", lambda: _is_gone(kube, name), within_s=180)
+        # Its fleet makes another one at once, which may get the same name.
+        took_s = await kube.until(f"{name} is gone", lambda: _is_gone(kube, name, uid), within_s=180)
         await more_heard(crowd, 1)
     note("a busy node deleted", f"gone after {took_s:.0f} s; {crowd.summary()}")
     await kube.show("a node drained and deleted", "get", "events", "--field-selector", f"involvedObject.name={name}")
@@ -145,8 +147,13 @@ async def _token(kube: Kube, account: str, audience: str = "lingua-node") -> str
     return (await kube.ctl("create", "token", account, "--audience", audience)).strip()
 
 
-async def _is_gone(kube: Kube, name: str) -> bool:
-    return await kube.get("tnode", name) is None
+async def _uid(kube: Kube, name: str) -> str:
+    found = await kube.get("tnode", name)
+    return str(found["metadata"]["uid"]) if found else ""
+
+
+async def _is_gone(kube: Kube, name: str, uid: str) -> bool:
+    return await _uid(kube, name) != uid
 
 
 async def _is_away(kube: Kube, name: str) -> bool:
