@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -49,6 +50,8 @@ class Balancer:
         self.url = ""
         self.connections = 0
         self.refused = 0
+        #: When each connection came to one that listened (monotonic).
+        self.carried_s: list[float] = []
         self._lines: set[_Line] = set()
 
     def cut(self, share: float, source: random.Random) -> int:
@@ -76,6 +79,7 @@ class Balancer:
             self.refused += 1
             writer.transport.abort()
             return
+        self.carried_s.append(time.monotonic())
         back, out = there
         line = _Line(out, writer)
         self._lines.add(line)

@@ -7,7 +7,11 @@ import contextlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import AsyncIterator
+
+#: A command may come in two pieces.
+_LOOKED_BACK = 4_096
 
 
 class Proxy:
@@ -17,6 +21,8 @@ class Proxy:
     ``hold_replies``: replies are kept back and the connections stay open, as from a half-open peer.
     ``hole``: what either side says is swallowed and the connections stay open, as in a network that drops packets.
     ``delay_s``: everything that is said arrives so much later.
+    ``trap``: what is said that matches it arrives, and from then on replies are held: its sender never learns what it
+    did. ``caught`` is the match.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -26,6 +32,8 @@ class Proxy:
         self.hold_replies = False
         self.hole = False
         self.delay_s = 0.0
+        self.trap: re.Pattern[bytes] | None = None
+        self.caught: re.Match[bytes] | None = None
         self.lost = 0
         self.held = 0
         self.slowed = 0
@@ -51,8 +59,8 @@ class Proxy:
         self._writers |= pair
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._carry(reader, back, replies=False))
-                group.create_task(self._carry(there, writer, replies=True))
+                group.create_task(self._carry(self._watched(reader), back, replies=False))
+                group.create_task(self._carry(_chunks(there), writer, replies=True))
         except* (OSError, EOFError):
             pass
         finally:
@@ -60,8 +68,18 @@ class Proxy:
             for one in pair:
                 one.transport.abort()
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, replies: bool) -> None:
-        while data := await reader.read(65_536):
+    async def _watched(self, reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+        """Read what is said, and look whether it walks into the trap before it goes on."""
+        before = b""
+        async for data in _chunks(reader):
+            if self.trap is not None and (match := self.trap.search(before + data)):
+                self.caught, self.trap = match, None
+                self.hold_replies = True
+            before = (before + data)[-_LOOKED_BACK:] if self.trap is not None else b""
+            yield data
+
+    async def _carry(self, said: AsyncIterator[bytes], writer: asyncio.StreamWriter, *, replies: bool) -> None:
+        async for data in said:
             if replies and self.lose_replies > 0:
                 self.lose_replies -= 1
                 self.lost += 1
@@ -75,6 +93,11 @@ class Proxy:
             writer.write(data)
             await writer.drain()
         raise EOFError
+
+
+async def _chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    while data := await reader.read(65_536):
+        yield data
 
 
 @contextlib.asynccontextmanager

@@ -127,7 +127,7 @@ class Rig:
         async with crowd(self.url, PAIR, count, self.source, pause_s) as talking:
             await eventually(
                 lambda: all(any(said.answers for said in talker.spoken.values()) for talker in talking.talkers),
-                within_s=60, what="everybody heard an answer",
+                within_s=max(60, count), what="everybody heard an answer",
             )  # fmt: skip
             yield talking
         self.figures |= {"said": len(talking.spoken), "worst_wait_s": round(talking.worst_wait_s(), 2)}
