@@ -17,6 +17,7 @@ from aiohttp import web
 
 from lingua_scheduler.address import address_of
 from lingua_scheduler.http.problems import is_upgrade
+from lingua_scheduler.room import NoRoom, most_connections
 from lingua_wire.codes import ErrorCode
 from lingua_wire.errors import WireError
 
@@ -71,6 +72,11 @@ class Doorkeeper:
             for other in others[: max(0, len(others) + 1 - self._per_address)]:
                 self._turn_away(other)
         self._waiting_s[connection] = self._clock_s
+
+    @property
+    def held(self) -> int:
+        """Count the open connections; one that was just closed may still be among them."""
+        return len(self._transports)
 
     @web.middleware
     async def admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -149,6 +155,7 @@ class Entrance(web.BaseSite):
         self._made = server
         self._address = address
         self._keeper = keeper
+        self._room = most_connections()
 
     @property
     def name(self) -> str:
@@ -162,6 +169,9 @@ class Entrance(web.BaseSite):
         self._server = await loop.create_server(self._newcomer, *self._address, backlog=self._backlog)
 
     def _newcomer(self) -> asyncio.Protocol:
+        if self._keeper.held >= self._room:
+            self._keeper.turned_away += 1
+            return NoRoom()
         return _Newcomer(self._made(), self._keeper)
 
 

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from kit.sentinels import SentinelStore
 
 PAIR = ("en", "es")
-_START_S = 60.0
+#: A safety on a busy machine, not an expectation.
+_START_S = 120.0
 _LOOK_S = 0.2
 #: Until everything that was begun before the fault has ended: a job may take three attempts.
 _QUIET_S = 90.0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import resource
 import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -14,6 +16,7 @@ from aiohttp import web
 
 from kit.eventually import eventually
 from lingua_scheduler.doorkeeper import CROWDED_S, KEPT_S, Doorkeeper, Entrance
+from lingua_scheduler.room import RESERVED, most_connections
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -162,3 +165,32 @@ def is_ended(half: socket.socket) -> bool:
         return True
     except TimeoutError:
         return False
+
+
+async def test_who_comes_when_all_descriptors_but_the_own_ones_are_used_is_told_to_come_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("lingua_scheduler.doorkeeper.most_connections", lambda: 2)
+    keeper = Doorkeeper(10, 0)
+    async with door(keeper) as (server, port), aiohttp.ClientSession() as http:
+        with socket.create_connection(("127.0.0.1", port)), socket.create_connection(("127.0.0.1", port)):
+            await eventually(lambda: keeper.held == 2)
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            told = (await reader.read()).decode()
+            writer.close()
+            head, _, body = told.partition("\r\n\r\n")
+            assert head.startswith("HTTP/1.1 503 ")
+            assert "\r\nRetry-After: 5\r\n" in head
+            assert json.loads(body)["code"] == "SESSION_LIMIT"
+            assert keeper.turned_away == 1
+        await eventually(lambda: not server.connections)
+        keeper.look(server.connections, 1.0)
+        async with http.get(f"http://127.0.0.1:{port}/plain") as answer:
+            assert answer.status == 200
+
+
+def test_some_descriptors_are_kept_for_what_keeps_the_process_going(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 256))
+    assert most_connections() == 256 - RESERVED
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert most_connections() > 1_000_000
