@@ -1,9 +1,14 @@
-"""Rows of the fault catalogue: ``make faults ROW=F6 SEED=7`` picks one; each writes what it measured into a report."""
+"""Rows of the fault catalogue: ``make faults ROW=F6 SEED=7`` picks one; each writes what it measured into a report.
+
+What was recorded of a row stays in build/faults/ROW.TEST, of a failed one in build/faults/ROW.TEST.SEED, where it can
+be looked at again (``tests/faults/check.py``).
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +17,11 @@ import pytest
 from kit.seeds import chosen_seed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 REPORT = Path(__file__).resolve().parents[2] / "build" / "faults"
+_SEED = pytest.StashKey[int]()
+_KEPT = ("*.jsonl", "*.log", "snapshot-*.json.gz")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -27,9 +34,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture
-def seed() -> int:
+def seed(request: pytest.FixtureRequest) -> int:
     """Where everything random in this run comes from; printed, and set again with SEED."""
-    return chosen_seed()
+    seed = chosen_seed()
+    request.node.stash[_SEED] = seed
+    return seed
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep what was recorded, and say where it is when the row failed."""
+    report = yield
+    folder = item.funcargs.get("tmp_path") if isinstance(item, pytest.Function) else None
+    if call.when == "call" and isinstance(folder, Path) and any(folder.rglob("rig.jsonl")):
+        seed = item.stash.get(_SEED, 0)
+        kept = REPORT / (f"{_name(item)}.{seed}" if report.failed else _name(item))
+        _keep(folder, kept)
+        if report.failed:
+            report.sections.append(("what was recorded", _told(item, kept, seed)))
+    return report
 
 
 @pytest.fixture
@@ -40,10 +65,29 @@ def figures(request: pytest.FixtureRequest, seed: int) -> Iterator[dict[str, Any
     if measured:
         REPORT.mkdir(parents=True, exist_ok=True)
         told = {"row": _row(request.node), "test": request.node.name, "seed": seed} | measured
-        (REPORT / f"{told['row']}.{request.node.name}.json").write_text(json.dumps(told, indent=1) + "\n")
+        (REPORT / f"{_name(request.node)}.json").write_text(json.dumps(told, indent=1) + "\n")
 
 
 def _row(item: pytest.Item) -> str:
     marker = item.get_closest_marker("row")
     assert marker is not None, f"{item.name} belongs to no row"
     return str(marker.args[0])
+
+
+def _name(item: pytest.Item) -> str:
+    return f"{_row(item)}.{item.name}"
+
+
+def _keep(folder: Path, kept: Path) -> None:
+    shutil.rmtree(kept, ignore_errors=True)
+    for pattern in _KEPT:
+        for path in folder.rglob(pattern):
+            place = kept / path.relative_to(folder)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, place)
+
+
+def _told(item: pytest.Item, kept: Path, seed: int) -> str:
+    place = kept.relative_to(REPORT.parents[1])
+    again = f"make faults ROW={_row(item)} SEED={seed}"
+    return f"seed {seed}, repeat it: {again}\nlook again: .venv/bin/python tests/faults/check.py {place}"

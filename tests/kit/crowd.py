@@ -1,34 +1,40 @@
 """People who talk through the client library while things break: what each of them said, and what each of them heard.
 
-Each utterance is unlike any other, and a node's answer proves the audio, so an answer that a person should not have
-heard, or heard twice, shows.
+Each utterance is unlike any other, and a node's answer proves the audio and the session, so an answer that a person
+should not have heard, or heard twice, shows. They are of two tenants. What they say and hear is noted (kit.history).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from kit.proof import proof_of_audio, utterance
+from kit.proof import audio_id, audio_of, routed_to, utterance
 from lingua_client import Failed, LinguaError, Missing, Renewed, Result, Resumed, SessionSettings, connect
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from lingua_client import Session
 
+    Note = Callable[..., None]
+
+_numbers = itertools.count()
 _CHUNK_BYTES = 3_200
 _OUTCOME_S = 90.0
+_TENANTS = 2
 
 
 @dataclass(slots=True)
 class Spoken:
-    """One utterance and what came of it."""
+    """One utterance and what came of it. ``name`` is its audio's (kit.proof)."""
 
+    name: str
     said_s: float
     answers: list[float] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
@@ -44,7 +50,12 @@ class Talker:
     connection after which it went on, ``renewed`` how often with a fresh session, ``answered`` how many utterances have
     an answer."""
 
-    def __init__(self, url: str, pair: tuple[str, str], source: random.Random, pause_s: float) -> None:
+    def __init__(
+        self, name: str, url: str, pair: tuple[str, str], source: random.Random, pause_s: float, note: Note
+    ) -> None:
+        self.name = name
+        self.tenant = f"tenant-{sum(name.encode()) % _TENANTS}"
+        self.sessions: list[str] = []
         self.spoken: dict[str, Spoken] = {}
         self.strays: list[str] = []
         self.broken: list[str] = []
@@ -56,6 +67,7 @@ class Talker:
         self._source = source
         self._pause_s = pause_s
         self._news = asyncio.Event()
+        self._write = note
 
     async def talk(self, until: asyncio.Event) -> None:
         """Say one utterance after the other until told to end, and hear what is owed."""
@@ -64,11 +76,13 @@ class Talker:
                 await self._session(until)
             except LinguaError as error:
                 self.broken.append(error.code)
+                self._tell("broken", code=error.code)
                 await asyncio.sleep(self._source.random() * 0.2)
 
     async def _session(self, until: asyncio.Event) -> None:
-        settings = SessionSettings(vad_silence_ms=0, connect_timeout_s=60.0)
+        settings = SessionSettings(vad_silence_ms=0, connect_timeout_s=60.0, tenant=self.tenant)
         async with connect(self._url, source=self._pair[0], target=self._pair[1], settings=settings) as session:
+            self._opened(session.session_id)
             hearing = asyncio.create_task(self._hear(session))
             try:
                 while not until.is_set() and not hearing.done():
@@ -85,7 +99,9 @@ class Talker:
 
     async def _say(self, session: Session) -> None:
         audio = utterance(self._source.randrange(300, 700, 20), self._source)
-        spoken = self.spoken[proof_of_audio(audio)] = Spoken(time.monotonic())
+        name = audio_id(audio)
+        spoken = self.spoken[name] = Spoken(name, time.monotonic())
+        self._tell("said", said=name)
         for at in range(0, len(audio), _CHUNK_BYTES):
             await session.send(audio[at : at + _CHUNK_BYTES])
         await session.finalize()
@@ -103,24 +119,50 @@ class Talker:
         finally:
             for spoken in self.spoken.values():
                 if not spoken.answers and not spoken.refusals:
-                    spoken.refusals.append("session over")
+                    self._refused(spoken, "session over")
             self._news.set()
 
     def _note(self, event: object) -> None:
         if isinstance(event, Result):
-            spoken = self.spoken.get(event.translation)
-            if spoken is None:
-                self.strays.append(event.translation)
-            else:
-                self.answered += not spoken.answers
-                spoken.answers.append(time.monotonic())
+            self._heard(event)
         elif isinstance(event, Resumed | Renewed):
             self.gaps_ms.append(event.gap_ms)
-            self.renewed += isinstance(event, Renewed)
+            self._tell("went_on", fresh=isinstance(event, Renewed), gap_ms=round(event.gap_ms))
+            if isinstance(event, Renewed):
+                self.renewed += 1
+                self._opened(event.session_id)
         elif isinstance(event, Missing) or (isinstance(event, Failed) and not event.resent):
             owed = [spoken for spoken in self.spoken.values() if not spoken.answers and not spoken.refusals]
             word = event.reason if isinstance(event, Missing) else event.code
-            (owed[0].refusals if owed else self.strays).append(word)
+            if owed:
+                self._refused(owed[0], word)
+            else:
+                self._strayed(word)
+
+    def _heard(self, event: Result) -> None:
+        spoken = self.spoken.get(audio_of(event.translation))
+        if spoken is None:
+            self._strayed("a result")
+            return
+        self.answered += not spoken.answers
+        spoken.answers.append(time.monotonic())
+        session, index = routed_to(event.translation, self.sessions) or ("", -1)
+        self._tell("heard", said=spoken.name, session=session, index=index, job_id=event.job_id)
+
+    def _opened(self, session_id: str) -> None:
+        self.sessions.append(session_id)
+        self._tell("opened", session=session_id)
+
+    def _refused(self, spoken: Spoken, word: str) -> None:
+        spoken.refusals.append(word)
+        self._tell("refused", said=spoken.name, word=word)
+
+    def _strayed(self, word: str) -> None:
+        self.strays.append(word)
+        self._tell("strayed", word=word)
+
+    def _tell(self, event: str, **more: object) -> None:
+        self._write(event, talker=self.name, tenant=self.tenant, **more)
 
 
 @dataclass(slots=True)
@@ -168,10 +210,15 @@ class Crowd:
 
 @contextlib.asynccontextmanager
 async def crowd(
-    url: str, pair: tuple[str, str], count: int, source: random.Random, pause_s: float = 0.5
+    url: str, pair: tuple[str, str], count: int, source: random.Random, note: Note, pause_s: float = 0.5
 ) -> AsyncIterator[Crowd]:
-    """Let ``count`` people talk until the block ends, then let each finish what was begun."""
-    made = Crowd([Talker(url, pair, source, pause_s) for _ in range(count)])
+    """Let ``count`` people talk until the block ends, then let each finish what was begun.
+
+    :param note: writes down what they say and hear (:meth:`kit.history.History.note`).
+    """
+    first = next(_numbers) * count
+    names = [f"talker-{first + number}" for number in range(count)]
+    made = Crowd([Talker(name, url, pair, source, pause_s, note) for name in names])
     tasks = [asyncio.create_task(talker.talk(made._until)) for talker in made.talkers]
     try:
         yield made

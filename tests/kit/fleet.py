@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -10,12 +9,16 @@ from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from kit.history import read
 
 from kit import processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from kit.history import Event
 
 _PROGRAM = Path(__file__).with_name("node_program.py")
 
@@ -30,12 +33,9 @@ class NodeProcess:
     capacity: int
     process: subprocess.Popen[bytes]
 
-    def events(self, kind: str) -> list[dict[str, Any]]:
+    def events(self, kind: str) -> list[Event]:
         """Read what happened, of one kind."""
-        if not self.history.exists():
-            return []
-        lines = [json.loads(line) for line in self.history.read_text().splitlines(keepends=True) if line.endswith("\n")]
-        return [line for line in lines if line["event"] == kind]
+        return [line for line in read(self.history) if line["event"] == kind]
 
     def kill(self) -> None:
         """End it without a word."""
@@ -52,7 +52,7 @@ class NodeProcess:
 
     def start(self) -> None:
         """Start it again under the same id."""
-        self.process = _launch(self.command)
+        self.process = _launch(self.command, self.history)
 
     def terminate(self) -> None:
         """Ask it to end."""
@@ -120,9 +120,10 @@ def start_node(directory: Path, url: str, node_id: str, *, before: object = (), 
         command += [flag] if value is True else [flag, str(value)]
     capacity = options.get("capacity", 4)
     assert isinstance(capacity, int)
-    return NodeProcess(node_id, history, command, capacity, _launch(command))
+    return NodeProcess(node_id, history, command, capacity, _launch(command, history))
 
 
-def _launch(command: list[str]) -> subprocess.Popen[bytes]:
+def _launch(command: list[str], history: Path) -> subprocess.Popen[bytes]:
     environment = os.environ | {"PYTHONPATH": str(_PROGRAM.parents[1])}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with history.with_suffix(".log").open("ab") as log:
+        return subprocess.Popen(command, env=environment, stdout=log, stderr=log)

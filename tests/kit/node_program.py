@@ -1,7 +1,7 @@
 """node_program.py URL NODE_ID HISTORY [--hears L] [--speaks L] [--capacity N] [--delay-ms N] [...]: a node, a process.
 
-It proves what it heard (kit.proof), comes back with full jitter when its connection ends, beats as often as it is asked
-to, and appends to HISTORY one JSON line for each thing that happened: registered, job, result, lost. Speech that begins
+It proves what it heard, and for whom (kit.proof), comes back with full jitter when its connection ends, beats as often
+as it is asked to, and notes in HISTORY (kit.history) what happened: registered, job, result, lost. Speech that begins
 with the poison stamp ends the process at once. SIGTERM ends it.
 """
 
@@ -10,18 +10,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import json
 import os
 import random
 import signal
-import time
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 
+from kit.history import History
 from kit.nodes import EXTENSIONS, Job, Node
-from kit.proof import proof_of_audio
+from kit.proof import audio_id, routed_proof
 
 #: Speech of this kind kills every node that hears it.
 POISON = b"PoisonPoisonPoison"
@@ -33,7 +31,7 @@ class NodeProgram:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
-        self._history = Path(options.history)
+        self.note = History(Path(options.history), options.node_id).note
         self._tries = 0
 
     async def run(self) -> None:
@@ -47,13 +45,14 @@ class NodeProgram:
 
     async def _once(self) -> None:
         options = self._options
+        hears, speaks = options.hears.split(","), options.speaks.split(",")
         node = (NewerNode if options.newer else Node)(
-            options.url, tuple(options.hears.split(",")), tuple(options.speaks.split(",")), self._work,
+            options.url, tuple(hears), tuple(speaks), self._work,
             node_id=options.node_id, capacity=options.capacity, extensions=() if options.base else EXTENSIONS,
         )  # fmt: skip
         async with node:
             self._tries = 0
-            self.note("registered")
+            self.note("registered", hears=hears, speaks=speaks, pid=os.getpid())
             every_s = node.all("node_register_ack")[-1].get("heartbeat_ms", 15_000) / 1000
             beating = asyncio.create_task(_beat(node, every_s))
             try:
@@ -63,7 +62,10 @@ class NodeProgram:
                 await asyncio.gather(beating, return_exceptions=True)
 
     async def _work(self, node: Node, job: Job) -> None:
-        self.note("job", job_id=job.job_id, attempt=job.assign["attempt_id"], session=job.assign["session_id"])
+        attempt, session = job.assign["attempt_id"], job.assign["session_id"]
+        self.note(
+            "job", job_id=job.job_id, attempt=attempt, session=session, index=job.index, audio=audio_id(job.audio)
+        )
         if job.audio.startswith(POISON):
             os._exit(66)
         if self._options.fail:
@@ -72,15 +74,8 @@ class NodeProgram:
         await node.ack(job)
         await asyncio.sleep(self._options.delay_ms / 1000)
         for _ in range(self._options.repeat if job.open or self._options.late else 0):
-            await node.result(job, self._options.speech_ms, text_translated=proof_of_audio(job.audio))
-            self.note("result", job_id=job.job_id, attempt=job.assign["attempt_id"])
-
-    def note(self, event: str, **more: Any) -> None:
-        """Append to the history."""
-        with self._history.open("a") as sink:
-            sink.write(
-                json.dumps({"at_s": time.monotonic(), "node": self._options.node_id, "event": event} | more) + "\n"
-            )
+            await node.result(job, self._options.speech_ms, text_translated=routed_proof(session, job.index, job.audio))
+            self.note("result", job_id=job.job_id, attempt=attempt)
 
 
 class NewerNode(Node):

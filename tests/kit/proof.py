@@ -1,7 +1,8 @@
 """Utterances whose results prove where they belong, and marks that show where speech or text went astray.
 
 A test node answers with the HMAC of session, index and audio; the client knows all three, so a result that went to the
-wrong place, or belongs to other audio, can't pass.
+wrong place, or belongs to other audio, can't pass. A node of the fault suite writes the index beside it, since a client
+that sends an utterance again is told its result under the first index.
 """
 
 from __future__ import annotations
@@ -12,8 +13,12 @@ import hashlib
 import hmac
 import random
 from itertools import count
+from typing import TYPE_CHECKING
 
 from kit.speech import spoken
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 #: In every text that a test node says.
 TEXT_MARK = "SpokenWordsMark"
@@ -21,6 +26,7 @@ TEXT_MARK = "SpokenWordsMark"
 AUDIO_MARK = b"SpeechAudioMark-42"
 _KEY = b"the nodes and the clients of the tests"
 _MS_BYTES = 32
+_ROUTED_WORDS = 3
 _numbers = count(1)
 
 
@@ -39,9 +45,34 @@ def proof(session_id: str, index: int, audio: bytes) -> str:
     return f"{TEXT_MARK} {hmac.new(_KEY, said, hashlib.sha256).hexdigest()}"
 
 
-def proof_of_audio(audio: bytes) -> str:
-    """Tell what a node must say about this audio, whichever utterance it became; no two share theirs."""
-    return f"{TEXT_MARK} {hmac.new(_KEY, hashlib.sha256(audio).digest(), hashlib.sha256).hexdigest()}"
+def audio_id(audio: bytes) -> str:
+    """Name this audio, without telling anything of it; no two share their name."""
+    return hmac.new(_KEY, hashlib.sha256(audio).digest(), hashlib.sha256).hexdigest()
+
+
+def routed_proof(session_id: str, index: int, audio: bytes) -> str:
+    """Tell what a node of the fault suite must say: which audio, as which utterance, and a seal over both and the
+    session."""
+    return _routed(session_id, index, audio_id(audio))
+
+
+def audio_of(text: str) -> str:
+    """Read from a node's answer which audio it is about; empty where it is no such answer."""
+    words = text.split(".")
+    return words[0].removeprefix(f"{TEXT_MARK} ") if len(words) == _ROUTED_WORDS else ""
+
+
+def routed_to(text: str, sessions: Iterable[str]) -> tuple[str, int] | None:
+    """Find of which of these sessions an answer is the proof, and as which utterance; None: of none."""
+    index = int(text.split(".")[1])
+    fits = (one for one in sessions if hmac.compare_digest(_routed(one, index, audio_of(text)), text))
+    found = next(fits, None)
+    return None if found is None else (found, index)
+
+
+def _routed(session_id: str, index: int, audio: str) -> str:
+    seal = hmac.new(_KEY, f"{session_id}/{index}/{audio}".encode(), hashlib.sha256).hexdigest()
+    return f"{TEXT_MARK} {audio}.{index}.{seal}"
 
 
 def speech_of(text: str, ms: int = 20) -> bytes:

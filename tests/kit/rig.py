@@ -1,8 +1,8 @@
 """The whole system as processes for one fault: a store with a disk, schedulers behind one address, nodes, and people.
 
 A row of the catalogue (docs/guarantees.md) breaks something while people talk, proves that it was broken, and leaves
-the rest to :meth:`Rig.settle`: nobody heard anything twice or what was not meant for them, nothing is left over, all
-counts are right, no log holds speech or a traceback.
+the rest to :meth:`Rig.settle`. Each process notes what it does, the store is looked at every few seconds, and all
+invariants are looked for in that record (kit.verdict): in the row, and again with ``tests/faults/check.py``.
 """
 
 from __future__ import annotations
@@ -10,19 +10,24 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from kit.aftermath import keepers, leftovers, miscounts, overruns
+import psutil
+import redis
+
+from kit import store_snapshot
+from kit.aftermath import leftovers
 from kit.balancer import Balancer, balancer
 from kit.crowd import Crowd, crowd
 from kit.eventually import eventually
 from kit.fleet import Fleet, NodeProcess, fleet, start_node
-from kit.proof import marks
+from kit.history import History
 from kit.proxy import Proxy, proxy_to
-from kit.schedulers import SchedulerProcess, assert_no_marks, dump, start_scheduler
+from kit.schedulers import SchedulerProcess, start_scheduler
 from kit.store_process import StoreProcess, store_process
+from kit.verdict import Verdict, judge, read
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -36,13 +41,14 @@ _START_S = 120.0
 _LOOK_S = 0.2
 #: Until everything that was begun before the fault has ended: a job may take three attempts.
 _QUIET_S = 90.0
+_SNAPSHOT_S = 5.0
 #: Group of the first scheduler of a rig whose processes can be cut off; each has the next one.
 _FIRST_GID = 70_100
 
 
 @dataclass
 class Rig:
-    """What runs. ``figures`` are what the row measured; they go into the report.
+    """What runs. ``figures`` are what the row measured; they go into the report. ``note`` writes into the history.
 
     ``way`` stands between the schedulers and the store, if the row wanted one. ``apart``: each scheduler is in a group
     of its own, so that :class:`kit.own_network.Cut` can tell them apart. ``taken`` are the processes, by pid, to which
@@ -61,6 +67,10 @@ class Rig:
     team: Fleet = field(default_factory=Fleet)
     figures: dict[str, Any] = field(default_factory=dict)
     taken: set[int] = field(default_factory=set)
+    _snapshots: int = 0
+
+    def __post_init__(self) -> None:
+        self.note = History(self.directory / "rig.jsonl", "rig").note
 
     @property
     def disk(self) -> StoreProcess:
@@ -91,6 +101,7 @@ class Rig:
         name = f"scheduler-{number}"
         if self.apart:
             settings.setdefault("gid", _FIRST_GID + number)
+        settings["history"] = self.directory / f"{name}.jsonl"
         made = start_scheduler(self.directory, self.store_url, name, **(self.settings | settings))
         self.schedulers.append(made)
         self.taken.add(made.process.pid)
@@ -125,35 +136,70 @@ class Rig:
     @asynccontextmanager
     async def people(self, count: int = 12, pause_s: float = 0.3) -> AsyncIterator[Crowd]:
         """Let people talk while the block runs; each has heard at least one answer when it begins."""
-        async with crowd(self.url, PAIR, count, self.source, pause_s) as talking:
-            await eventually(
-                lambda: all(any(said.answers for said in talker.spoken.values()) for talker in talking.talkers),
-                within_s=max(60, count), what="everybody heard an answer",
-            )  # fmt: skip
-            yield talking
+        self.sample()
+        await self.snapshot()
+        looking = asyncio.create_task(self._look_on())
+        try:
+            async with crowd(self.url, PAIR, count, self.source, self.note, pause_s) as talking:
+                await eventually(
+                    lambda: all(any(said.answers for said in talker.spoken.values()) for talker in talking.talkers),
+                    within_s=max(60, count), what="everybody heard an answer",
+                )  # fmt: skip
+                yield talking
+        finally:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
         self.figures |= {"said": len(talking.spoken), "worst_wait_s": round(talking.worst_wait_s(), 2)}
 
-    async def settle(self, talking: Crowd, *, lost: int = 0) -> None:
-        """Wait for quiet and check what must always hold; at most ``lost`` utterances may have no answer."""
-        assert talking.violations() == []
-        gone = talking.lost()
-        self.figures["lost"] = len(gone)
-        assert len(gone) <= lost, (gone, talking.broken())
+    async def snapshot(self) -> None:
+        """Keep what the store holds now, unless it does not answer."""
+        path = self.directory / f"snapshot-{self._snapshots:03}.json.gz"
+        with suppress(redis.RedisError, OSError):
+            await asyncio.to_thread(lambda: store_snapshot.write(self._taken(), path))
+            self._snapshots += 1
+
+    def sample(self) -> None:
+        """Note how much each process has of what is bounded."""
+        pids = {one.name: one.process.pid for one in self.schedulers if one.process.poll() is None}
+        pids |= {one.node_id: one.process.pid for one in self.team.nodes if one.process.poll() is None}
+        for name, pid in pids.items():
+            process = psutil.Process(pid)
+            size = process.memory_info().rss
+            self.note("sampled", name=name, pid=pid, rss_bytes=size, descriptors=process.num_fds())
+
+    async def settle(self, talking: Crowd, *, lost: int = 0, calm: bool = False) -> Verdict:
+        """Wait for quiet and look for all invariants in what was recorded; at most ``lost`` utterances may have no
+        answer. ``calm``: nothing was broken, so each job must have been done once."""
+        self.figures["lost"] = len(talking.lost())
+        quiet_s = await self._quiet()
+        for one in self.schedulers:
+            if one.process.poll() is None:
+                self.note("counted", name=one.name, in_flight=one.metric("lingua_jobs_in_flight"))
+        self.sample()
+        await self.snapshot()
+        self.note(
+            "settled", lost_allowed=lost, calm=calm, quiet_s=quiet_s, quiet_within_s=_QUIET_S,
+            running=[one.name for one in self.schedulers if one.process.poll() is None],
+        )  # fmt: skip
+        verdict = await asyncio.to_thread(lambda: judge(read(self.directory)))
+        assert not verdict.broken, f"{verdict}\n{talking.broken()}"
+        assert verdict.looked_at["call"] > verdict.looked_at["said"], "the histories are empty"
+        return verdict
+
+    async def _quiet(self) -> float:
+        began_s = time.monotonic()
         with self.store.client() as client:
             await eventually(lambda: leftovers(client) == [], within_s=_QUIET_S, what="nothing is left over")
-            assert miscounts(client) == []
-            assert keepers(client) == []
-        assert overruns(self.team.executions()) == []
-        self._assert_clean()
+        return time.monotonic() - began_s
 
-    def _assert_clean(self) -> None:
+    async def _look_on(self) -> None:
+        while True:
+            await asyncio.sleep(_SNAPSHOT_S)
+            await self.snapshot()
+
+    def _taken(self) -> dict[str, Any]:
         with self.store.client() as client:
-            client.connection_pool.connection_kwargs["decode_responses"] = False
-            assert_no_marks("the store", dump(client), marks())
-        for scheduler in self.schedulers:
-            raw = scheduler.log.read_bytes()
-            assert_no_marks(f"the log of {scheduler.name}", [raw], marks())
-            assert b"Traceback" not in raw, raw.decode()[-4000:]
+            return store_snapshot.take(client)
 
 
 @asynccontextmanager
@@ -166,6 +212,7 @@ async def rig(
     async with AsyncExitStack() as stack:
         used = store or stack.enter_context(store_process(directory / "store"))
         made = Rig(directory, random.Random(seed), used, [], settings, used.url, apart)
+        made.note("began", seed=seed, profile=settings.get("redis_profile", "standalone"))
         if through:
             made.way = await stack.enter_async_context(proxy_to(made.disk.port))
             made.store_url = f"redis://127.0.0.1:{made.way.port}/0"

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -24,8 +25,8 @@ from lingua_state.embedded import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
+_RECORDED = Path(__file__).with_name("recorded_scheduler.py")
 #: A safety on a busy machine, not an expectation.
 _START_S = 120.0
 _STOP_S = 40.0
@@ -146,24 +147,28 @@ class Cluster:
 
 
 def start_scheduler(
-    directory: Path, store_url: str, name: str, *, gid: object = None, before: object = (), **settings: object
-) -> SchedulerProcess:
+    directory: Path, store_url: str, name: str, *, gid: object = None, before: object = (), history: object = None,
+    **settings: object,
+) -> SchedulerProcess:  # fmt: skip
     """Start one; ``settings`` are variables without their prefix, in lower case (``job_wait_ms``).
 
     :param gid: the group it runs in, by which a row can cut it off.
     :param before: words before its command: ``env``, ``prlimit`` and the like, which become it.
+    :param history: where it notes its calls of scripts (kit.recorded_scheduler); None: it notes nothing.
     """
     assert gid is None or isinstance(gid, int)
     assert isinstance(before, tuple)
+    assert history is None or isinstance(history, Path)
     port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LINGUA_")}
     wanted: dict[str, object] = {"redis_url": store_url, "host": "127.0.0.1", "port": port, "instance_id": name}
     environment |= {f"LINGUA_{key.upper()}": str(value) for key, value in (wanted | settings).items()}
     log = directory / f"{name}.log"
+    command = [sys.executable, "-m", "lingua_scheduler"]
+    if history is not None:
+        command = [sys.executable, str(_RECORDED), str(history), name]
     with log.open("wb") as sink:
-        process = subprocess.Popen(
-            [*before, sys.executable, "-m", "lingua_scheduler"], env=environment, stdout=sink, stderr=sink, group=gid
-        )
+        process = subprocess.Popen([*before, *command], env=environment, stdout=sink, stderr=sink, group=gid)
     return SchedulerProcess(name, f"http://127.0.0.1:{port}", process, log, gid)
 
 

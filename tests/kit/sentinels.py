@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import subprocess
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import redis
@@ -16,11 +16,12 @@ from redis.retry import Retry
 
 from kit import processes
 from kit.eventually import eventually_sync
+from kit.history import History
 from kit.own_network import Cut, own_network
 from kit.redis_servers import valkey_server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 SERVICE = "lingua"
@@ -39,6 +40,7 @@ class Member:
     port: int
     command: list[str]
     process: subprocess.Popen[bytes]
+    note: Callable[[str], None] = field(repr=False)
 
     def client(self, timeout_s: float = 2.0) -> redis.Redis:
         """Open a plain client. It tries once: who is cut off would cost ten times ``timeout_s`` otherwise."""
@@ -49,6 +51,8 @@ class Member:
 
     def command_of(self, *words: object, timeout_s: float = 2.0) -> Any:
         """Run one command."""
+        if words[:2] == ("SENTINEL", "FAILOVER"):
+            self.note("failed_over")
         with self.client(timeout_s) as client:
             return client.execute_command(*words)
 
@@ -61,6 +65,7 @@ class Member:
 
     def kill(self) -> None:
         """Let it crash."""
+        self.note("failed_over")
         self.process.kill()
         self.process.wait()
 
@@ -70,6 +75,7 @@ class Member:
 
     def pause(self) -> None:
         """Stop it where it is."""
+        self.note("failed_over")
         processes.pause(self.process.pid)
 
     def go_on(self) -> None:
@@ -88,14 +94,16 @@ class SentinelStore:
     """The whole of it. ``cut`` cuts addresses apart; ``down_after_ms`` is what Sentinels wait before a failover."""
 
     def __init__(self, directory: Path, replicas: int, down_after_ms: int) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.note = History(directory.with_name(f"{directory.name}.jsonl"), directory.name).note
         self.cut = Cut()
         self.down_after_ms = down_after_ms
         self.servers: list[Member] = []
         self.sentinels: list[Member] = []
         for number in range(replicas + 1):
-            self.servers.append(_server(directory / f"server-{number}", number))
+            self.servers.append(_server(directory / f"server-{number}", number, self.note))
         for number in range(3):
-            self.sentinels.append(_sentinel(directory / f"sentinel-{number}", number, down_after_ms))
+            self.sentinels.append(_sentinel(directory / f"sentinel-{number}", number, down_after_ms, self.note))
 
     @property
     def url(self) -> str:
@@ -134,6 +142,7 @@ class SentinelStore:
 
     def isolate(self, server: Member, *sentinels: Member) -> None:
         """Cut a server, and Sentinels and processes of :data:`ISOLATED_GID` with it, off from all others."""
+        self.note("failed_over")
         inside = [server, *sentinels]
         outside = [one for one in [*self.servers, *self.sentinels] if one not in inside]
         for one in inside:
@@ -187,7 +196,7 @@ def _named_by(sentinel: Member) -> str:
     return str(named[0]) if named else ""
 
 
-def _server(directory: Path, number: int) -> Member:
+def _server(directory: Path, number: int, note: Callable[[str], None]) -> Member:
     directory.mkdir(parents=True)
     address = f"127.0.1.{number + 1}"
     options = {
@@ -199,10 +208,10 @@ def _server(directory: Path, number: int) -> Member:
     lines = [f'{name} "{value}"' for name, value in options.items()]
     if number:
         lines.append(f"replicaof 127.0.1.1 {_PORT}")
-    return _member(directory, address, _PORT, lines)
+    return _member(directory, address, _PORT, lines, note)
 
 
-def _sentinel(directory: Path, number: int, down_after_ms: int) -> Member:
+def _sentinel(directory: Path, number: int, down_after_ms: int, note: Callable[[str], None]) -> Member:
     directory.mkdir(parents=True)
     address = f"127.0.1.{number + 11}"
     lines = [
@@ -213,14 +222,16 @@ def _sentinel(directory: Path, number: int, down_after_ms: int) -> Member:
         f"sentinel down-after-milliseconds {SERVICE} {down_after_ms}",
         f"sentinel failover-timeout {SERVICE} 6000",
     ]  # fmt: skip
-    return _member(directory, address, _SENTINEL_PORT, lines, "--sentinel")
+    return _member(directory, address, _SENTINEL_PORT, lines, note, "--sentinel")
 
 
-def _member(directory: Path, address: str, port: int, lines: list[str], *more: str) -> Member:
+def _member(
+    directory: Path, address: str, port: int, lines: list[str], note: Callable[[str], None], *more: str
+) -> Member:
     configuration = directory / "server.conf"
     configuration.write_text("\n".join(lines) + "\n")
     command = [str(valkey_server()), str(configuration), *more]
-    return Member(address, port, command, _launch(command))
+    return Member(address, port, command, _launch(command), note)
 
 
 def _launch(command: list[str]) -> subprocess.Popen[bytes]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import redis
 
 from kit import processes
+from kit.history import History
 from kit.redis_servers import valkey_server
 from lingua_state.embedded import EmbeddedServer, free_port, start
 
@@ -18,10 +19,14 @@ if TYPE_CHECKING:
 
 
 class StoreProcess:
-    """One Valkey on one port for the whole test, whatever happens to its process. ``restarts`` counts them."""
+    """One Valkey on one port for the whole test, whatever happens to its process. ``restarts`` counts them.
+
+    What is done to it is noted beside its directory, as ``NAME.jsonl``.
+    """
 
     def __init__(self, directory: Path, *options: str, program: Path | None = None) -> None:
         self.directory = directory
+        self.note = History(directory.with_name(f"{directory.name}.jsonl"), directory.name).note
         self._program = program or valkey_server()
         self.restarts = 0
         self._options = ("--enable-debug-command", "local", *options)
@@ -44,16 +49,20 @@ class StoreProcess:
 
     def command(self, *words: object) -> Any:
         """Run one command."""
+        if str(words[0]).upper() in ("FLUSHALL", "FLUSHDB"):
+            self.note("flushed")
         with self.client() as client:
             return client.execute_command(*words)
 
     def kill(self) -> None:
         """Let it crash."""
+        self.note("store_killed")
         self.server.process.kill()
         self.server.process.wait()
 
     def pause(self) -> None:
         """Stop it where it is."""
+        self.note("store_paused")
         processes.pause(self.server.process.pid)
 
     def go_on(self) -> None:
@@ -62,11 +71,13 @@ class StoreProcess:
 
     def restart(self) -> None:
         """Start it again with what its disk holds."""
+        self.note("store_started")
         self.server = self._start()
         self.restarts += 1
 
     def empty(self) -> None:
         """Take its data away; it must not run."""
+        self.note("emptied")
         shutil.rmtree(self.directory)
 
     def copy(self, to: Path) -> None:
@@ -75,7 +86,8 @@ class StoreProcess:
 
     def bring_back(self, copy: Path) -> None:
         """Put an older copy in the place of its data; it must not run."""
-        self.empty()
+        self.note("brought_back")
+        shutil.rmtree(self.directory)
         shutil.copytree(copy, self.directory)
 
     def cut_tail(self, size_bytes: int) -> int:
@@ -83,6 +95,7 @@ class StoreProcess:
         tails = sorted(self.directory.glob("appendonlydir/*.incr.aof"))
         size = tails[-1].stat().st_size
         gone = min(size, size_bytes)
+        self.note("cut_tail", size_bytes=gone)
         with tails[-1].open("r+b") as tail:
             tail.truncate(size - gone)
         return gone
