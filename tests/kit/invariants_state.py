@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from kit.job_steps import ENDED, RUNNING, WAITING, place_of
-from kit.proof import marks
+from kit.proof import TEXT_MARK, marks
 from lingua_state.wants import read_want
 
 if TYPE_CHECKING:
@@ -155,9 +155,13 @@ def i7_nothing_stays_for_ever(view: View) -> Iterator[str]:
 
 
 def i8_no_audio(view: View) -> Iterator[str]:
-    """No value is as large as audio, or holds any; a job takes little memory."""
-    forbidden = [mark.decode("latin-1") for mark in marks()]
+    """No value is as large as audio, or holds any; a job takes little memory.
+
+    There is no text either, but what a session's client was told and has not confirmed.
+    """
+    audio = [mark.decode("latin-1") for mark in marks() if mark != TEXT_MARK.encode()]
     for name, row in view.rows.items():
+        forbidden = audio if _is_kept_for_client(name) else [*audio, TEXT_MARK]
         parts = list(_parts(row["value"]))
         if max(map(len, parts), default=0) > VALUE_BYTES:
             yield f"{name} has a value of {max(map(len, parts))} bytes"
@@ -190,7 +194,7 @@ def i9_one_tenant(view: View) -> Iterator[str]:
 def i10_events_are_a_window(view: View) -> Iterator[str]:
     """What is kept of a session's events has no hole, and ends where the session says."""
     for name, row in view.rows.items():
-        if not (name.startswith(SESSIONS) and name.endswith(":events")):
+        if not _is_kept_for_client(name):
             continue
         numbers = [int(entry[0].partition("-")[0]) for entry in row["value"]]
         kept = int(view.rows.get(name.removesuffix(":events"), {"value": {}})["value"].get("kept", 0))
@@ -215,6 +219,10 @@ _FOR_EVER: Final = frozenset(
     {"epoch", "nodes:all", "nodes:lease", "nodes:declared", "nodes:declared:sums", "pools:all", "jobs:deadline"}
     | {"waiting", "waits", "sessions", "instances", *(f"jobs:{status}" for status in _STATUSES)}
 )
+
+
+def _is_kept_for_client(name: str) -> bool:
+    return name.startswith(SESSIONS) and name.endswith(":events")
 
 
 def _is_owned(view: View, name: str) -> bool:
