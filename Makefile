@@ -33,8 +33,12 @@ test-slow: ## The slow suites: long property tests, models, the decoders' fuzzer
 .PHONY: faults
 faults: ## Break the running system in every known way while people talk (ROW=F6,F15 picks, SEED=7 repeats)
 	@setup/run test
-	LINGUA_ROW=$(ROW) LINGUA_SEED=$(SEED) LINGUA_MINUTES=$(MINUTES) $(BIN)/pytest tests/faults $(ARGS)
-	$(BIN)/python tests/faults/report.py
+	LINGUA_ROW=$(ROW) LINGUA_SEED=$(SEED) LINGUA_MINUTES=$(MINUTES) $(BIN)/python tests/faults/run.py $(ARGS)
+
+.PHONY: soak
+soak: ## Break something every five minutes while people talk for MINUTES=15; nothing may grow (build/soak.txt)
+	@setup/run test
+	LINGUA_SEED=$(SEED) LINGUA_MINUTES=$(MINUTES) $(BIN)/python tests/faults/soak.py
 
 .PHONY: mutants
 mutants: ## Break the code in each known way; a way that no test notices fails (ARGS=NAME... picks, ARGS=--list lists)

@@ -24,8 +24,15 @@ _SEED = pytest.StashKey[int]()
 _KEPT = ("*.jsonl", "*.log", "snapshot-*.json.gz")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep only the rows that were asked for."""
+    """Keep only the rows that were asked for, those first that may take longest; write rows into the report."""
+    for item in items:
+        marker = item.get_closest_marker("row")
+        item.user_properties += [("row", marker.args[0])] if marker else []
+        if "operator_" in item.path.parts:
+            item.add_marker(pytest.mark.xdist_group("operators"))  # they share one API server
+    items.sort(key=_longest_s, reverse=True)
     wanted = {row for row in os.environ.get("LINGUA_ROW", "").upper().split(",") if row}
     if wanted:
         out = [item for item in items if item.get_closest_marker("row") and _row(item) not in wanted]
@@ -66,6 +73,11 @@ def figures(request: pytest.FixtureRequest, seed: int) -> Iterator[dict[str, Any
         REPORT.mkdir(parents=True, exist_ok=True)
         told = {"row": _row(request.node), "test": request.node.name, "seed": seed} | measured
         (REPORT / f"{_name(request.node)}.json").write_text(json.dumps(told, indent=1) + "\n")
+
+
+def _longest_s(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker else 0.0
 
 
 def _row(item: pytest.Item) -> str:

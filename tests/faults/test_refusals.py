@@ -120,6 +120,7 @@ def _told(system: Rig) -> tuple[int, str]:
 
 
 @pytest.mark.row("F27")
+@pytest.mark.alone
 async def test_no_script_is_slow_behind_100_000_jobs_that_wait(tmp_path: Path, figures: dict[str, Any]) -> None:
     with store_process(tmp_path / "store") as process:
         store = await open_store(RedisSettings(url=process.url, timeout_ms=30_000))

@@ -87,7 +87,7 @@ async def play(system: Rig, talking: Crowd, rounds: Sequence[Round], within_s: f
         for step, hits in zip(steps, await asyncio.gather(*(_step(system, step) for step in steps)), strict=True):
             played.hits[step.injector] += hits
             played.times[step.injector] += 1
-        played.recovered_s.append(await _served(talking, within_s))
+        played.recovered_s.append(await served(talking, within_s))
         gone = [word for word in talking.lost() if word != "nothing"]
         sys.stdout.write(f"  served again after {played.recovered_s[-1]:.1f} s, refused so far: {gone}\n")
     return played
@@ -98,7 +98,8 @@ async def _step(system: Rig, step: Step) -> int:
     return await INJECTORS[step.injector].inject(system, random.Random(step.seed), step.hold_s)
 
 
-async def _served(talking: Crowd, within_s: float) -> float:
+async def served(talking: Crowd, within_s: float) -> float:
+    """Wait until everybody has heard an answer from now on; return how long that took."""
     loop = asyncio.get_running_loop()
     began_s = loop.time()
     before = [talker.answered for talker in talking.talkers]

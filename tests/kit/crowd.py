@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _numbers = itertools.count()
 _CHUNK_BYTES = 3_200
-_OUTCOME_S = 90.0
 _TENANTS = 2
 
 
@@ -45,13 +44,23 @@ class Spoken:
         return self.answers[0] - self.said_s
 
 
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """How people talk: the pause between two utterances, by its mean; how long they wait for an answer before they
+    give the run up; how long a session of theirs lasts, by its mean."""
+
+    pause_s: float = 0.3
+    outcome_s: float = 90.0
+    session_s: float = float("inf")
+
+
 class Talker:
     """One person. ``broken`` are the reasons for which the library gave a session up, ``gaps_ms`` the times without a
     connection after which it went on, ``renewed`` how often with a fresh session, ``answered`` how many utterances have
     an answer."""
 
     def __init__(
-        self, name: str, url: str, pair: tuple[str, str], source: random.Random, pause_s: float, note: Note
+        self, name: str, url: str, pair: tuple[str, str], source: random.Random, note: Note, habits: Habits
     ) -> None:
         self.name = name
         self.tenant = f"tenant-{sum(name.encode()) % _TENANTS}"
@@ -65,7 +74,7 @@ class Talker:
         self._url = url
         self._pair = pair
         self._source = source
-        self._pause_s = pause_s
+        self._habits = habits
         self._news = asyncio.Event()
         self._write = note
 
@@ -80,15 +89,16 @@ class Talker:
                 await asyncio.sleep(self._source.random() * 0.2)
 
     async def _session(self, until: asyncio.Event) -> None:
+        over_s = time.monotonic() + self._habits.session_s * (0.5 + self._source.random())
         settings = SessionSettings(vad_silence_ms=0, connect_timeout_s=60.0, tenant=self.tenant)
         async with connect(self._url, source=self._pair[0], target=self._pair[1], settings=settings) as session:
             self._opened(session.session_id)
             hearing = asyncio.create_task(self._hear(session))
             try:
-                while not until.is_set() and not hearing.done():
+                while not until.is_set() and not hearing.done() and time.monotonic() < over_s:
                     await self._say(session)
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(until.wait(), self._source.random() * 2 * self._pause_s)
+                        await asyncio.wait_for(until.wait(), self._source.random() * 2 * self._habits.pause_s)
                 if not hearing.done():
                     await session.close()
             finally:
@@ -106,7 +116,7 @@ class Talker:
             await session.send(audio[at : at + _CHUNK_BYTES])
         await session.finalize()
         spoken.said_s = time.monotonic()
-        async with asyncio.timeout(_OUTCOME_S):
+        async with asyncio.timeout(self._habits.outcome_s):
             while not spoken.answers and not spoken.refusals:
                 self._news.clear()
                 await self._news.wait()
@@ -210,7 +220,7 @@ class Crowd:
 
 @contextlib.asynccontextmanager
 async def crowd(
-    url: str, pair: tuple[str, str], count: int, source: random.Random, note: Note, pause_s: float = 0.5
+    url: str, pair: tuple[str, str], count: int, source: random.Random, note: Note, habits: Habits
 ) -> AsyncIterator[Crowd]:
     """Let ``count`` people talk until the block ends, then let each finish what was begun.
 
@@ -218,7 +228,7 @@ async def crowd(
     """
     first = next(_numbers) * count
     names = [f"talker-{first + number}" for number in range(count)]
-    made = Crowd([Talker(name, url, pair, source, pause_s, note) for name in names])
+    made = Crowd([Talker(name, url, pair, source, note, habits) for name in names])
     tasks = [asyncio.create_task(talker.talk(made._until)) for talker in made.talkers]
     try:
         yield made

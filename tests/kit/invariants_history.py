@@ -77,11 +77,14 @@ def i11_no_epoch_comes_back(recorded: Recorded) -> Iterator[str]:
     """The store's epoch, as the schedulers read it, never goes back to one before, unless an older state came back."""
     if any(recorded.of("brought_back", "cut_tail", "failed_over")):
         return
-    calls = [call for call in recorded.calls("epoch") if call.get("epoch")]
-    for call in calls:
-        later = [one for one in calls if one["began_s"] > call["at_s"] and one["epoch"] != call["epoch"]]
-        if later and any(one["began_s"] > later[0]["at_s"] and one["epoch"] == call["epoch"] for one in calls):
-            yield f"epoch {call['epoch']} came back after {later[0]['epoch']}"
+    now, left_s = "", dict[str, float]()
+    for call in recorded.calls("epoch"):
+        epoch = call["epoch"]
+        if epoch in left_s and call["began_s"] > left_s[epoch]:
+            yield f"epoch {epoch} came back after {now}"
+        elif epoch not in left_s and epoch != now:
+            left_s[now] = call["at_s"]
+            now = epoch
 
 
 def h1_one_outcome(recorded: Recorded) -> Iterator[str]:

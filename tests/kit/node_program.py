@@ -14,6 +14,7 @@ import os
 import random
 import signal
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -54,12 +55,21 @@ class NodeProgram:
             self._tries = 0
             self.note("registered", hears=hears, speaks=speaks, pid=os.getpid())
             every_s = node.all("node_register_ack")[-1].get("heartbeat_ms", 15_000) / 1000
-            beating = asyncio.create_task(_beat(node, every_s))
+            beating = asyncio.create_task(self._beat(node, every_s))
             try:
                 await node.closed(within_s=24 * 3600)
             finally:
                 beating.cancel()
                 await asyncio.gather(beating, return_exceptions=True)
+
+    async def _beat(self, node: Node, every_s: float) -> None:
+        while True:
+            await asyncio.sleep(every_s)
+            await node.beat()
+            self.note("tasks", pid=os.getpid(), count=len(asyncio.all_tasks()))
+            # What a test in this process would read.
+            node.jobs.clear()
+            node.told.clear()
 
     async def _work(self, node: Node, job: Job) -> None:
         attempt, session = job.assign["attempt_id"], job.assign["session_id"]
@@ -94,12 +104,6 @@ class NewerNode(Node):
         """Tell what nobody understands with each heartbeat."""
         await super().beat(**changes)
         await self.say({"type": "node_mood", "mood": "calm"})
-
-
-async def _beat(node: Node, every_s: float) -> None:
-    while True:
-        await asyncio.sleep(every_s)
-        await node.beat()
 
 
 def _options() -> argparse.Namespace:

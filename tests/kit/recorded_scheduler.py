@@ -1,17 +1,22 @@
 """recorded_scheduler.py HISTORY NAME: a scheduler as it is, that notes each call of a script which moves jobs, nodes or
-sessions: when it began and ended, its ids, its outcome, and whom it gave or took work.
+sessions: when it began and ended, its ids, its outcome, and whom it gave or took work. Now and then it notes how many
+tasks it has.
 
 A process that is killed leaves calls without a line: whatever they did is then unknown to the checker too.
 """
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
 import sys
 import time
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from kit.history import History
 from lingua_scheduler.__main__ import main
@@ -32,6 +37,7 @@ _JOBS = frozenset(
 _NODES = frozenset({"register_node_v2", "heartbeat_with_pool_assign", "node_drain", "node_offline"})
 _SESSIONS = frozenset({"session_attach", "session_resume", "session_close", "epoch"})
 _ASSIGNED, _LOST, _ENDED = 11, 7, 4
+_LOOK_S = 5.0
 
 
 def rows_of(script: str, reply: Sequence[Any]) -> dict[str, list[list[Any]]]:
@@ -89,11 +95,20 @@ def positions(script: str) -> tuple[tuple[int, str], ...]:
 def recording(run: Callable[..., Any], history: History) -> Callable[..., Any]:
     """Make of ``Scripts.run`` one that notes what it does."""
 
+    looked_s = 0.0
+
+    def look() -> None:
+        nonlocal looked_s
+        if time.monotonic() > looked_s + _LOOK_S:
+            looked_s = time.monotonic()
+            history.note("tasks", pid=os.getpid(), count=len(asyncio.all_tasks()))
+
     async def recorded(
         self: Scripts, name: str, keys: Sequence[str], args: Sequence[Any] = (), *, surely: bool = False
     ) -> list[Any]:
         if name not in _JOBS | _NODES | _SESSIONS:
             return await run(self, name, keys, args, surely=surely)  # type: ignore[no-any-return]
+        look()
         policy = self._call.__self__  # type: ignore[attr-defined]
         began_s, retries = time.monotonic(), policy.retries
         said = {word: str(args[at]) for at, word in positions(name)}

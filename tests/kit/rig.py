@@ -20,7 +20,7 @@ import redis
 from kit import store_snapshot
 from kit.aftermath import leftovers
 from kit.balancer import Balancer, balancer
-from kit.crowd import Crowd, crowd
+from kit.crowd import Crowd, Habits, crowd
 from kit.eventually import eventually
 from kit.fleet import Fleet, NodeProcess, fleet, start_node
 from kit.history import History
@@ -134,13 +134,20 @@ class Rig:
         return bool(self.schedulers[0].ask(f"/api/v1/nodes/{node_id}")[1].get("status") == status)
 
     @asynccontextmanager
-    async def people(self, count: int = 12, pause_s: float = 0.3) -> AsyncIterator[Crowd]:
-        """Let people talk while the block runs; each has heard at least one answer when it begins."""
+    async def people(
+        self, count: int = 12, pause_s: float = 0.3, *, look_s: float = _SNAPSHOT_S, **habits: float
+    ) -> AsyncIterator[Crowd]:
+        """Let people talk while the block runs; each has heard at least one answer when it begins.
+
+        :param look_s: how often the store is looked at.
+        :param habits: as :class:`kit.crowd.Habits` has them.
+        """
         self.sample()
         await self.snapshot()
-        looking = asyncio.create_task(self._look_on())
+        looking = asyncio.create_task(self._look_on(look_s))
         try:
-            async with crowd(self.url, PAIR, count, self.source, self.note, pause_s) as talking:
+            habits_of = Habits(pause_s=pause_s, **habits)
+            async with crowd(self.url, PAIR, count, self.source, self.note, habits_of) as talking:
                 await eventually(
                     lambda: all(any(said.answers for said in talker.spoken.values()) for talker in talking.talkers),
                     within_s=max(60, count), what="everybody heard an answer",
@@ -158,31 +165,41 @@ class Rig:
             await asyncio.to_thread(lambda: store_snapshot.write(self._taken(), path))
             self._snapshots += 1
 
-    def sample(self) -> None:
-        """Note how much each process has of what is bounded."""
+    def sample(self) -> dict[str, dict[str, float]]:
+        """Note how much each process has of what is bounded, and tell it, by ``name/pid``."""
+        found: dict[str, dict[str, float]] = {}
         pids = {one.name: one.process.pid for one in self.schedulers if one.process.poll() is None}
         pids |= {one.node_id: one.process.pid for one in self.team.nodes if one.process.poll() is None}
         for name, pid in pids.items():
             process = psutil.Process(pid)
-            size = process.memory_info().rss
-            self.note("sampled", name=name, pid=pid, rss_bytes=size, descriptors=process.num_fds())
+            figures = {"rss_bytes": process.memory_info().rss, "descriptors": process.num_fds()}
+            self.note("sampled", name=name, pid=pid, **figures)
+            found[f"{name}/{pid}"] = dict(figures)
+        return found
 
     async def settle(self, talking: Crowd, *, lost: int = 0, calm: bool = False) -> Verdict:
-        """Wait for quiet and look for all invariants in what was recorded; at most ``lost`` utterances may have no
-        answer. ``calm``: nothing was broken, so each job must have been done once."""
+        """Wait for quiet and fail unless all invariants hold; at most ``lost`` utterances may have no answer.
+
+        :param calm: nothing was broken, so each job must have been done once.
+        """
+        verdict = await self.rest(talking, lost=lost, calm=calm)
+        assert not verdict.broken, f"{verdict}\n{talking.broken()}"
+        return verdict
+
+    async def rest(self, talking: Crowd, *, lost: int = 0, calm: bool = False) -> Verdict:
+        """Do as :meth:`settle` does, and leave to the caller what follows from broken invariants."""
         self.figures["lost"] = len(talking.lost())
         quiet_s = await self._quiet()
-        for one in self.schedulers:
-            if one.process.poll() is None:
-                self.note("counted", name=one.name, in_flight=one.metric("lingua_jobs_in_flight"))
+        running = [one for one in self.schedulers if one.process.poll() is None]
+        for one in running:
+            self.note("counted", name=one.name, in_flight=one.metric("lingua_jobs_in_flight"))
         self.sample()
         await self.snapshot()
         self.note(
             "settled", lost_allowed=lost, calm=calm, quiet_s=quiet_s, quiet_within_s=_QUIET_S,
-            running=[one.name for one in self.schedulers if one.process.poll() is None],
+            running=[one.name for one in running],
         )  # fmt: skip
         verdict = await asyncio.to_thread(lambda: judge(read(self.directory)))
-        assert not verdict.broken, f"{verdict}\n{talking.broken()}"
         assert verdict.looked_at["call"] > verdict.looked_at["said"], "the histories are empty"
         return verdict
 
@@ -192,9 +209,9 @@ class Rig:
             await eventually(lambda: leftovers(client) == [], within_s=_QUIET_S, what="nothing is left over")
         return time.monotonic() - began_s
 
-    async def _look_on(self) -> None:
+    async def _look_on(self, every_s: float) -> None:
         while True:
-            await asyncio.sleep(_SNAPSHOT_S)
+            await asyncio.sleep(every_s)
             await self.snapshot()
 
     def _taken(self) -> dict[str, Any]:

@@ -38,6 +38,19 @@ repeat
 until cursor == "0"
 return found
 """
+_COUNT: Final = """#!lua flags=no-writes
+local keys, size, cursor = 0, 0, "0"
+repeat
+  local page = redis.call("SCAN", cursor, "COUNT", 1000)
+  cursor = page[1]
+  for _, key in ipairs(page[2]) do
+    if not string.find(key, ":job:", 1, true) and not string.find(key, ":jobs:", 1, true) then
+      keys, size = keys + 1, size + (redis.call("MEMORY", "USAGE", key) or 0)
+    end
+  end
+until cursor == "0"
+return { keys, size }
+"""
 
 
 def take(client: redis.Redis) -> Event:
@@ -58,6 +71,13 @@ def take(client: redis.Redis) -> Event:
         for name, kind, ttl_ms, size, value in rows
     ]
     return {"began_s": began_s, "at_s": time.monotonic(), "server": server["run_id"], "keys": keys}
+
+
+def beside_jobs(client: redis.Redis) -> tuple[int, int]:
+    """Count the keys, and the bytes of memory they take, beside the records of ended jobs: these live for an hour."""
+    client.connection_pool.connection_kwargs["socket_timeout"] = _PATIENCE_S
+    keys, size_bytes = client.execute_command("EVAL_RO", _COUNT, 0)  # type: ignore[no-untyped-call]
+    return int(keys), int(size_bytes)
 
 
 def write(snapshot: Event, path: Path) -> None:
