@@ -9,10 +9,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from kit.eventually import eventually
+from kit.measures import taken_again_s
 from kit.node_program import POISON
 from kit.proof import utterance
 from kit.proxy import proxy_to
 from kit.rig import PAIR, rig
+from kit.verdict import read
 from lingua_client import Failed, SessionSettings, connect
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ pytestmark = [pytest.mark.fault, pytest.mark.timeout(300)]
 
 #: A silent node is found when its lease of 15 s has run out and the next sweep has come (guarantees, N1).
 DETECTED_S = 17.0
+#: A killed node's socket closes, and its jobs go elsewhere.
+AGAIN_S = 1.0
 #: What an answer takes beyond that on a busy machine.
 MARGIN_S = 5.0
 
@@ -46,7 +50,9 @@ async def test_a_node_killed_in_mid_job_costs_nobody_an_answer(
                 await asyncio.sleep(system.source.random())
                 victim.start()
         await system.settle(talking)
-        figures |= system.figures | {"kills": 4}
+        again_s = max(taken_again_s(read(tmp_path)), default=0.0)
+        assert again_s <= AGAIN_S + MARGIN_S
+        figures |= system.figures | {"kills": 4, "taken_again_s": round(again_s, 2)}
 
 
 @pytest.mark.row("F7")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.history import read
+from kit.history import History, read
 
 from kit import processes
 
@@ -38,7 +38,8 @@ class NodeProcess:
         return [line for line in read(self.history) if line["event"] == kind]
 
     def kill(self) -> None:
-        """End it without a word."""
+        """End it without a word; its history says when."""
+        History(self.history, self.node_id).note("killed")
         self.process.kill()
         self.process.wait()
 
