@@ -337,6 +337,11 @@ def error_in_a_log(run: Recorded) -> None:
     run.logs["scheduler-0.log"] = ['{"level":"error","event":"a step of a job failed"}']
 
 
+@breaks("H13")
+def text_in_a_log(run: Recorded) -> None:
+    run.logs["scheduler-0.log"] = [f'{{"level":"info","event":"{TEXT_MARK} abc"}}']
+
+
 @breaks("S2")
 def result_that_overtakes(run: Recorded) -> None:
     for event in run.of("said", "heard"):
