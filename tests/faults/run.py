@@ -28,7 +28,7 @@ BUILD: Final = ROOT / "build" / "faults"
 WORKERS: Final = os.environ.get("LINGUA_WORKERS") or "3"
 #: pytest's: all passed; no test was left to run.
 _WELL: Final = (0, 5)
-_BESIDE: Final = ("-m", "row and not alone", "-n", WORKERS, "--dist", "loadgroup")
+_BESIDE: Final = ("-m", "row and not alone", "--dist", "loadgroup", "-n")
 _ALONE: Final = ("-m", "row and alone", "-n", "0")
 
 
@@ -86,7 +86,8 @@ def main() -> int:
     if OPERATORS & set(wanted()):
         subprocess.run([ROOT / "setup" / "kubernetes"], cwd=ROOT, check=True)
     arguments = sys.argv[1:]
-    codes = [run("beside", _BESIDE, arguments), run("alone", _ALONE, arguments)]
+    workers = WORKERS if len(wanted()) > 1 else "0"
+    codes = [run("beside", (*_BESIDE, workers), arguments), run("alone", _ALONE, arguments)]
     sys.stdout.write(f"\n{table(time.monotonic() - began_s)}\n")
     subprocess.run([sys.executable, ROOT / "tests" / "faults" / "report.py"], check=True)
     return max((code for code in codes if code not in _WELL), default=0)
