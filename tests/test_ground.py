@@ -15,7 +15,7 @@ TARGETS = (
     "demo",
     "test",
     "test-slow",
-    "faults",
+    "faults", "soak",
     "mutants",
     "e2e",
     "search",
