@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kit.crowd import crowd
+from kit.crowd import Habits, crowd
 from kit.eventually import eventually
 from kit.injectors.networks import parted
 from kit.own_network import own_network
@@ -81,7 +81,7 @@ async def test_jobs_that_wait_have_the_nodes_beyond_a_cut_at_once_when_it_is_hea
         # The one that can be reached is much too slow for all.
         await system.add_node("near", here.url, capacity=1, delay_ms=6_000)
         far = await system.add_node("far", there.url, capacity=8)
-        async with crowd(here.url, PAIR, 6, system.source, 0.1) as talking:
+        async with crowd(here.url, PAIR, 6, system.source, system.note, Habits(pause_s=0.1)) as talking:
             await eventually(lambda: len(far.events("result")) > 6, within_s=60, what="most work is done beyond")
             with parted(here, there) as cut:
                 await system.until(

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kit.history import History, read
-
 from kit import processes
+from kit.history import History, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
