@@ -15,7 +15,7 @@ import pytest
 
 from kit.attackers import Program, attackers, program
 from kit.clients import Client
-from kit.crowd import crowd
+from kit.crowd import Habits, crowd
 from kit.eventually import eventually
 from kit.proxy import proxy_to
 from kit.rig import PAIR, rig
@@ -133,7 +133,8 @@ async def test_five_thousand_clients_that_lose_their_connection_at_once_are_all_
             ]
             opened = await ask_all(light, "open")
             assert opened["missing"] == 0, opened
-            async with crowd(f"http://127.0.0.1:{way.port}", PAIR, PEOPLE, system.source) as talking:
+            there = f"http://127.0.0.1:{way.port}"
+            async with crowd(there, PAIR, PEOPLE, system.source, system.note, Habits(pause_s=0.5)) as talking:
                 await eventually(lambda: talking.answered >= PEOPLE, within_s=60, what="people are talking")
                 load = StoreLoad(system)
                 way.cut()
