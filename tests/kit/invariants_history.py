@@ -28,6 +28,10 @@ UNFORESEEN: Final = (
     "was never awaited",
     "uncaught exception",
 )
+#: What outlives the work it is of: records of what has ended, nodes and their pools, word for an instance that is gone.
+KEPT_FOR_A_WHILE: Final = (
+    "barrier", "guesses:", "instance:", "job:", "jobs:", "node:", "notices:", "pool:", "request:",
+)  # fmt: skip
 #: More than it had before the fault, when all is quiet again.
 MORE_DESCRIPTORS: Final = 40
 MORE_MEMORY_BYTES: Final = 128 * 1024 * 1024
@@ -70,7 +74,7 @@ def i7_back_to_the_baseline(recorded: Recorded) -> Iterator[str]:
     yield from (f"job {job_id} is {last.jobs[job_id]['status']}" for job_id in last.unfinished)
     yield from (f"{name} is left" for name in last.rows if name.startswith(SESSIONS))
     for name in set(last.values) - set(first.values):
-        if not name.startswith(("job:", "jobs:", "request:", "instance:", "node:", "pool:", "guesses:", "barrier")):
+        if not name.startswith(KEPT_FOR_A_WHILE):
             yield f"{name} is left"
 
 
