@@ -45,7 +45,9 @@ async def ended_for_want_of_its_owner(both: Cluster, job: Job) -> None:
     """Let the time of a job's attempt run out, and then the time that its owner has to give it the next one."""
     for after in (b"pending", b"failed"):
         with both.redis() as redis:
-            redis.zadd("lingua:v1:jobs:deadline", {job.job_id: 1}, xx=True)
+            seconds, micros = redis.time()
+            # Due just now: what is overdue by far more begins its time anew, as after a jump of the clock.
+            redis.zadd("lingua:v1:jobs:deadline", {job.job_id: seconds * 1000 + micros // 1000}, xx=True)
         await status(both, job, after)
 
 
