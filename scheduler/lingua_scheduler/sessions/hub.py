@@ -40,6 +40,8 @@ class SessionHub:
         self._drain = settings.drain
         self._metrics = metrics
         self._sessions: dict[str, Session] = {}
+        #: Sessions whose record is being renewed, each with what tells that it is done.
+        self._renewing: dict[str, asyncio.Event] = {}
         self.background = Background(metrics)
         self.opening = 0
         #: A record outlives its instance for as long as a client may come back.
@@ -213,6 +215,18 @@ class SessionHub:
         await self.background.stop()
 
     async def _renew_one(self, session: Session) -> None:
+        """Renew a record, one after the other: of two at once, one takes the other for a later connection."""
+        name = session.session_id
+        while other := self._renewing.get(name):
+            await other.wait()
+        self._renewing[name] = done = asyncio.Event()
+        try:
+            await self._renew_in_turn(session)
+        finally:
+            del self._renewing[name]
+            done.set()
+
+    async def _renew_in_turn(self, session: Session) -> None:
         name, generation = session.session_id, session.generation
         try:
             if not session.unknown and await sessions.touch(self._store, name, generation, self._ttl_ms):

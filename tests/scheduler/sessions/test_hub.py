@@ -68,6 +68,16 @@ async def test_a_record_that_is_gone_is_written_again_in_a_later_generation(sche
     assert (generation(way), session.generation) == (b"2", 2)
 
 
+async def test_renewals_at_once_of_a_session_whose_record_is_gone_take_nobody_for_a_later_connection(
+    scheduler: Scheduler, way: Proxy
+) -> None:
+    session = await opened(scheduler)
+    await scheduler.store.call("DEL", scheduler.store.keys.session("session-1"))
+    await asyncio.gather(*(scheduler.sessions.renew_once() for _ in range(5)))
+    assert scheduler.sessions.find("session-1") is session
+    assert (generation(way), session.generation) == (b"2", 2)
+
+
 async def test_a_session_that_ends_while_its_record_is_written_again_leaves_none(
     scheduler: Scheduler, way: Proxy
 ) -> None:
@@ -76,5 +86,6 @@ async def test_a_session_that_ends_while_its_record_is_written_again_leaves_none
     way.delay_s = 1.0
     renewing = asyncio.create_task(scheduler.sessions.renew_once())
     await eventually(lambda: generation(way) == b"2", what="the record is written again")
+    way.delay_s = 0.0  # for what is asked from now on: its answer is still on the way
     await asyncio.gather(scheduler.sessions.remove(session), renewing)
     assert generation(way) is None
