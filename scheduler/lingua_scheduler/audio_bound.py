@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lingua_wire.codes import ErrorCode
+from lingua_wire.errors import WireError
+
 if TYPE_CHECKING:
     from prometheus_client import Gauge
+
+
+class BufferFullError(WireError):
+    """There is no room for more audio. ``scope``: whose bound it is, the ``session``'s or the ``instance``'s."""
+
+    def __init__(self, scope: str, message: str) -> None:
+        super().__init__(ErrorCode.BUFFER_FULL, message)
+        self.scope = scope
 
 
 class AudioBound:

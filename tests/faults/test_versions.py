@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.fault, pytest.mark.timeout(400)]
 PEOPLE = 8
 _OTHERS: dict[str, Callable[[Path], Version]] = {"earlier": earlier_version, "next": next_version}
 #: What is replaced after what: both kinds beside each other, in each order.
-_ORDERS = {"schedulers first": "ssnn", "nodes first": "nnss", "by turns": "snsn"}
+_ORDERS = {"schedulers first": "ssnn", "nodes first": "nnss"}
 
 
 @pytest.mark.row("F38")

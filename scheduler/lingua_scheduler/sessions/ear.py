@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from lingua_scheduler.audio_bound import BufferFullError
 from lingua_scheduler.sessions.cutter import Cutter
 from lingua_scheduler.sessions.flow import READ_ON, Flow, Verdict
 from lingua_scheduler.sessions.pace import PaceWatch
@@ -153,9 +154,9 @@ class Ear:
 
     def _check_room(self, size: int) -> None:
         if self._held_bytes + size > self._limit_bytes:
-            raise WireError(ErrorCode.BUFFER_FULL, "the session holds as much audio as it may")
+            raise BufferFullError("session", "the session holds as much audio as it may")
         if not self._bound.fits(size):
-            raise WireError(ErrorCode.BUFFER_FULL, "this instance holds as much audio as it may")
+            raise BufferFullError("instance", "this instance holds as much audio as it may")
 
     def _hold(self, size_bytes: int) -> None:
         self._held_bytes += size_bytes

@@ -11,6 +11,7 @@ import logging
 import random
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from lingua_scheduler.audio_bound import BufferFullError
 from lingua_scheduler.clock import now_ms, unix_ms
 from lingua_scheduler.sessions.announced import Announced
 from lingua_scheduler.sessions.cuts import Cut, Finalized, Reason
@@ -291,9 +292,9 @@ class Session:
 
         :raises WireError: the error itself, when it is the client's own.
         """
-        if error.code is not ErrorCode.BUFFER_FULL:
+        if not isinstance(error, BufferFullError):
             raise error
-        self._scheduler.metrics.audio_refused.of("session").inc()
+        self._scheduler.metrics.audio_refused.of(error.scope).inc()
         if now - self._full_told_ms >= _FULL_AGAIN_MS or not self._full_told_ms:
             self._full_told_ms = now
             raise error
