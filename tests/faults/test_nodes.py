@@ -29,6 +29,8 @@ pytestmark = [pytest.mark.fault, pytest.mark.timeout(300)]
 DETECTED_S = 17.0
 #: A killed node's socket closes, and its jobs go elsewhere.
 AGAIN_S = 1.0
+#: A scheduler that has just begun spares all nodes for one base lease of 45 s: here that is as short as theirs.
+LEASE_MS = 15_000
 #: What an answer takes beyond that on a busy machine.
 MARGIN_S = 5.0
 
@@ -59,7 +61,10 @@ async def test_a_node_killed_in_mid_job_costs_nobody_an_answer(
 async def test_a_node_that_falls_silent_is_found_within_its_lease(
     tmp_path: Path, seed: int, figures: dict[str, Any]
 ) -> None:
-    async with rig(tmp_path, seed, nodes=3, delay_ms=300) as system, proxy_to(urlsplit(system.url).port or 0) as way:
+    async with (
+        rig(tmp_path, seed, nodes=3, delay_ms=300, nodes_lease_ms=LEASE_MS) as system,
+        proxy_to(urlsplit(system.url).port or 0) as way,
+    ):
         silent = await system.add_node("silent", f"http://127.0.0.1:{way.port}", delay_ms=300, capacity=16)
         async with system.people() as talking:
             await eventually(lambda: silent in system.team.working(), within_s=30, what="the node is at work")
@@ -76,7 +81,7 @@ async def test_a_node_that_falls_silent_is_found_within_its_lease(
 async def test_a_node_that_was_paused_beyond_its_lease_comes_back_and_its_old_answers_count_no_more(
     tmp_path: Path, seed: int, figures: dict[str, Any]
 ) -> None:
-    async with rig(tmp_path, seed, delay_ms=400) as system:
+    async with rig(tmp_path, seed, delay_ms=400, nodes_lease_ms=LEASE_MS) as system:
         async with system.people() as talking:
             victim = await at_work(system)
             before = len(victim.events("registered"))

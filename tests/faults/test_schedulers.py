@@ -131,7 +131,7 @@ def is_done(system: Rig, job_id: str, moment: str) -> bool:
 @pytest.mark.row("F2")
 @pytest.mark.parametrize(("moment", "call"), [
     ("begun", call_of("dispatch")), ("ended", call_of("update_job_status", b"\r\ncompleted\r\n")),
-])  # fmt: skip
+], ids=["begun", "ended"])  # fmt: skip
 async def test_a_scheduler_killed_before_it_learns_what_its_script_did_costs_nobody_a_sentence(
     tmp_path: Path, seed: int, figures: dict[str, Any], moment: str, call: re.Pattern[bytes]
 ) -> None:
