@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
     rule,
-    run_state_machine_as_test,
 )
 
 from kit.session_model import LIMIT, Session, Sessions, check
+from kit.state_search import search
 from kit.store_past import StoreCopy
 from lingua_state import sessions
 from lingua_state.client import RedisSettings, Store, open_store
@@ -248,29 +247,11 @@ class SessionStates(RuleBasedStateMachine):
         return current - 1 if older else current
 
 
-def search(server: Server, examples: int, steps: int) -> None:
-    class OnThisServer(SessionStates):
-        pass
-
-    OnThisServer.server = server
-    run_state_machine_as_test(
-        OnThisServer,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            deadline=None,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-            phases=[Phase.generate],
-        ),
-    )
-
-
 def test_a_session_has_one_holder_whatever_is_called(valkey: Server) -> None:
-    search(valkey, examples=40, steps=30)
+    search(SessionStates, valkey, examples=40, steps=30)
 
 
 @pytest.mark.search
 @pytest.mark.timeout(1_800)
 def test_a_session_has_one_holder_in_a_long_search(server: Server) -> None:
-    search(server, examples=300, steps=80)
+    search(SessionStates, server, examples=300, steps=80)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, invariant, rule
 
 from kit.state import EN_ES, ES_EN, can
 from kit.state_model import MAX_ATTEMPTS, Job, Model, Node, Snapshot, lasting_keys
 from kit.state_past import WithAPast
+from kit.state_search import search
 from lingua_state import declarations, dispatch, jobs, nodes, pools, sessions, sweep
 from lingua_state.client import RedisSettings, Store, open_store
 from lingua_state.declared import Declaration, Scheduling
@@ -488,30 +488,11 @@ class States(WithAPast):
         return swept
 
 
-def search(server: Server, examples: int, steps: int) -> None:
-    class OnThisServer(States):
-        pass
-
-    OnThisServer.server = server
-    run_state_machine_as_test(
-        OnThisServer,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=steps,
-            deadline=None,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-            # The store's answers hang on its clock, so a shorter example may not fail the same way.
-            phases=[Phase.generate],
-        ),
-    )
-
-
 def test_the_state_stays_whole_whatever_is_called(valkey: Server) -> None:
-    search(valkey, examples=30, steps=40)
+    search(States, valkey, examples=30, steps=40)
 
 
 @pytest.mark.search
 @pytest.mark.timeout(1_800)
 def test_the_state_stays_whole_in_a_long_search(server: Server) -> None:
-    search(server, examples=300, steps=80)
+    search(States, server, examples=300, steps=80)
