@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 import wave
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kit.clocks import Clock
+from kit.crowd import heard_again
 from kit.eventually import eventually
 from kit.proof import TEXT_MARK, utterance
 from kit.redis_servers import valkey_server
@@ -27,7 +27,6 @@ from kit.store_process import store_process
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from kit.crowd import Crowd
     from kit.rig import Rig
     from kit.schedulers import SchedulerProcess
 
@@ -69,15 +68,6 @@ async def clocked_rig(tmp_path: Path, seed: int, clocks: list[Clock]) -> AsyncIt
         yield system
 
 
-async def served(talking: Crowd, more: int = 20) -> float:
-    """Wait until people have heard so many more answers; return how long the first three took."""
-    began_s, heard = time.monotonic(), talking.answered
-    await eventually(lambda: talking.answered >= heard + 3, within_s=60, what="answers come again")
-    took_s = time.monotonic() - began_s
-    await eventually(lambda: talking.answered >= heard + more, within_s=60, what=f"{more} more answers")
-    return took_s
-
-
 def lost_nodes(system: Rig) -> list[str]:
     """Name the nodes that some scheduler took for lost."""
     lines = [line for scheduler in system.schedulers for line in scheduler.lines()]
@@ -96,7 +86,7 @@ async def test_schedulers_nodes_and_clients_whose_clocks_are_two_hours_apart_wor
                 assert TEXT_MARK in await translated(tmp_path, system, clock)
             assert system.front is not None
             cut = system.front.cut(1.0, system.source)
-            await served(talking)
+            await heard_again(talking, 20)
         await system.settle(talking)
         assert offsets_s == pytest.approx([HOUR_S, -HOUR_S], abs=60)
         assert lost_nodes(system) == []
@@ -144,7 +134,7 @@ async def test_the_clocks_of_all_processes_jump_and_are_set_right_again(
         async with system.people() as talking:
             for offset_s in (by_s, 0):
                 clock.jump(offset_s)
-                took_s.append(await served(talking))
+                took_s.append(await heard_again(talking, 20))
                 await come_back_until_told(system, offset_s)
         await system.settle(talking)
         assert lost_nodes(system) == []
@@ -169,7 +159,7 @@ async def test_the_stores_clock_jumps_and_nobody_is_lost_and_nobody_lives_for_ev
                     lambda: abs(store.command("TIME")[0] - before_s) > HOUR_S / 2, within_s=5, what="it has jumped"
                 )
                 jumped_s = store.command("TIME")[0] - before_s
-                took_s = await served(talking)
+                took_s = await heard_again(talking, 20)
                 assert lost_nodes(system) == []
                 silent = system.team.nodes[0]
                 silent.pause()
@@ -179,7 +169,7 @@ async def test_the_stores_clock_jumps_and_nobody_is_lost_and_nobody_lives_for_ev
                     what="it is found",
                 )
                 silent.go_on()
-                await served(talking)
+                await heard_again(talking, 20)
             await system.settle(talking)
             assert set(lost_nodes(system)) == {silent.node_id}
         assert jumped_s == pytest.approx(by_s, abs=60)

@@ -9,7 +9,6 @@ import resource
 import socket
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ import psutil
 import pytest
 
 from kit.clients import Client
+from kit.crowd import heard_again
 from kit.eventually import eventually
 from kit.proof import utterance
 from kit.rig import PAIR, rig
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from kit.crowd import Crowd
     from kit.rig import Rig
     from kit.schedulers import SchedulerProcess
 
@@ -43,15 +42,6 @@ _MIB = 1024 * 1024
 _ROOM_BYTES, _AUDIO_BYTES = 64 * _MIB, 2 * _MIB
 _NEIGHBOURS = 6
 _BUSY_S = 15
-
-
-async def served(talking: Crowd, more: int = 16) -> float:
-    """Wait until people have heard so many more answers; return how long the first three took."""
-    began_s, heard = time.monotonic(), talking.answered
-    await eventually(lambda: talking.answered >= heard + 3, within_s=60, what="answers come")
-    took_s = time.monotonic() - began_s
-    await eventually(lambda: talking.answered >= heard + more, within_s=60, what=f"{more} more answers")
-    return took_s
 
 
 def lost_nodes(system: Rig) -> list[str]:
@@ -82,11 +72,11 @@ async def test_schedulers_that_can_not_write_their_logs_serve_everybody_and_tell
             sizes = [scheduler.log.stat().st_size for scheduler in system.schedulers]
             with disk_full(system.schedulers):
                 system.front.cut(1.0, system.source)
-                await served(talking)
+                await heard_again(talking, 16)
                 assert [scheduler.log.stat().st_size for scheduler in system.schedulers] == sizes
                 assert all(scheduler.is_ready() for scheduler in system.schedulers)
             system.front.cut(1.0, system.source)
-            took_s = await served(talking)
+            took_s = await heard_again(talking, 16)
             lost = await asyncio.to_thread(told_missing, system)
         await system.settle(talking)
         assert lost > 0
@@ -127,7 +117,7 @@ async def test_neighbours_that_take_all_of_the_processor_cost_no_lease_and_nobod
                 await asyncio.sleep(_BUSY_S)
                 heard = talking.answered
                 used_s = sum(sum(psutil.Process(one.pid).cpu_times()[:2]) for one in neighbours)
-            took_s = await served(talking)
+            took_s = await heard_again(talking, 16)
         await system.settle(talking)
         assert used_s > 1
         assert heard > 0
@@ -148,7 +138,7 @@ async def test_a_scheduler_whose_memory_is_used_up_refuses_audio_and_goes_on(
             told = await flood(tight)
             refused = await asyncio.to_thread(tight.metric, "lingua_audio_refused_total", scope="instance")
             assert tight.is_ready()
-            took_s = await served(talking)
+            took_s = await heard_again(talking, 16)
         await system.settle(talking, lost=int(refused))
         assert refused > 0
         assert told == {"BUFFER_FULL"}
@@ -188,8 +178,8 @@ async def test_a_scheduler_without_descriptors_refuses_newcomers_and_keeps_whom_
                 )
                 most = open_descriptors(tight)
                 answers = await asyncio.to_thread(lambda: [first_words(one) for one in sockets])
-                await served(talking, 30)
-            took_s = await served(talking)
+                await heard_again(talking, 30)
+            took_s = await heard_again(talking, 16)
             await system.until(lambda: open_descriptors(tight) < 100, within_s=30, what="they are free again")
         await system.settle(talking)
         refused = sum(b"503" in words for words in answers)

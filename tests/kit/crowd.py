@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from kit.eventually import eventually
 from kit.proof import audio_id, audio_of, routed_to, utterance
 from lingua_client import Failed, LinguaError, Missing, Renewed, Result, Resumed, SessionSettings, connect
 
@@ -239,3 +240,12 @@ async def crowd(
         raise
     made._until.set()
     await asyncio.gather(*tasks)
+
+
+async def heard_again(talking: Crowd, more: int) -> float:
+    """Wait until people have heard so many more answers; return how long the first three took."""
+    began_s, heard = time.monotonic(), talking.answered
+    await eventually(lambda: talking.answered >= heard + 3, within_s=60, what="answers come again")
+    took_s = time.monotonic() - began_s
+    await eventually(lambda: talking.answered >= heard + more, within_s=60, what=f"{more} more answers")
+    return took_s
